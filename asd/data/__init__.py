@@ -1,0 +1,1 @@
+"""Where sound comes from: clips on disk, the waveform bank, the sampling of training steps."""

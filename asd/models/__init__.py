@@ -1,0 +1,1 @@
+"""Networks, the ArcFace head, freezing, and the LightningModule that joins them."""
