@@ -1,0 +1,284 @@
+"""From embeddings to scores: how far a piece lies from the K nearest training pieces of its section.
+
+Report 1 and Table 3: cosine similarity, K = 10. What the report leaves open (references, aggregation) is
+our choice, docs/evaluation.md. Training clips are the references; one is never scored against itself.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+Aggregation = Literal["mean", "max"]
+ReferenceChoice = Literal["both", "source", "target", "nearest"]
+
+NO_REFERENCE = -1  # stands in `own_clip` for a clip that is not among the references
+MAX_BLOCK = 64  # rows of one matrix product; bounds the memory of an hour-long clip
+
+
+@dataclass(frozen=True)
+class ScorerSettings:
+    """How pieces become scores.
+
+    Args:
+        n_neighbors: K, the number of nearest references that count (Table 3).
+        aggregation: what makes one clip's score of its pieces' scores.
+        references: domains of the training clips searched; `nearest` scores a piece against each domain
+            apart and keeps the smaller score.
+    """
+
+    n_neighbors: int
+    aggregation: Aggregation
+    references: ReferenceChoice
+
+    def __post_init__(self) -> None:
+        if self.n_neighbors < 1:
+            raise ValueError(f"n_neighbors is {self.n_neighbors}; give 1 or more")
+        _one_of("aggregation", self.aggregation, get_args(Aggregation))
+        _one_of("references", self.references, get_args(ReferenceChoice))
+
+
+@dataclass(frozen=True, eq=False)
+class References:
+    """The training pieces of one section.
+
+    Args:
+        section: what messages call the section, such as `fan section 02`.
+        unit: unit embeddings (references, dim), float32.
+        clip: the clip that each piece belongs to (references,), any numbering that is the caller's own.
+        is_source: whether that clip is of the source domain (references,).
+    """
+
+    section: str
+    unit: Tensor
+    clip: Tensor
+    is_source: Tensor
+
+    @classmethod
+    def from_arrays(
+        cls,
+        section: str,
+        unit: Tensor | NDArray[np.floating],
+        clip: Tensor | NDArray[np.integer],
+        is_source: Tensor | NDArray[np.bool_],
+        device: torch.device | str | None = None,
+    ) -> "References":
+        """References from stored arrays, checked and laid out as every search expects them.
+
+        Raises:
+            ValueError: if the columns differ in length or an embedding is not finite.
+        """
+        unit = _own_memory(torch.as_tensor(unit, device=device))
+        columns = (torch.as_tensor(column, device=unit.device) for column in (clip, is_source))
+        references = cls(section, unit, *columns)
+        lengths = len(unit), len(references.clip), len(references.is_source)
+        if len(set(lengths)) != 1:
+            raise ValueError(
+                f"{section}: unit, clip and is_source have lengths {lengths}; give one per piece"
+            )
+        if not torch.isfinite(unit).all():
+            raise ValueError(f"{section}: a training embedding is NaN or infinite; train the run again")
+        return references
+
+    def of(self, domain: Literal["source", "target"]) -> "References":
+        """Only the references of one domain."""
+        rows = self.is_source if domain == "source" else ~self.is_source
+        name = f"{self.section}, {domain} domain"
+        return References(name, self.unit[rows], self.clip[rows], self.is_source[rows])
+
+
+@dataclass(frozen=True, eq=False)
+class SectionPieces:
+    """All pieces of all clips of one section, clip after clip.
+
+    Args:
+        section: what messages call the section.
+        unit: unit embeddings (pieces, dim), float32.
+        clip: clip of each piece (pieces,): 0, 0, …, 1, 1, … up to clips - 1, none left out.
+        is_train: whether a clip is a training clip (clips,).
+        is_source: whether a clip is of the source domain (clips,).
+    """
+
+    section: str
+    unit: Tensor
+    clip: NDArray[np.integer]
+    is_train: NDArray[np.bool_]
+    is_source: NDArray[np.bool_]
+
+    def references(self) -> References:
+        """The pieces of the training clips, in their order; `clip` keeps the section's numbering."""
+        rows = np.flatnonzero(self.is_train[self.clip])
+        unit = self.unit[torch.as_tensor(rows, device=self.unit.device)]
+        return References.from_arrays(self.section, unit, self.clip[rows], self.is_source[self.clip[rows]])
+
+
+@dataclass(frozen=True, eq=False)
+class Scores:
+    """Scores, higher = more anomalous: 0 (the same direction) … 2 (the opposite one).
+
+    Args:
+        clips: score of each clip (clips,), float64.
+        pieces: score of each piece (pieces,), float64.
+        nearest: clip numbers of the K nearest references of each piece (pieces, K), nearest first, int64.
+            Of equal ones the earlier reference comes first.
+    """
+
+    clips: NDArray[np.float64]
+    pieces: NDArray[np.float64]
+    nearest: NDArray[np.int64]
+
+
+def unit_embeddings(embedding: Tensor) -> Tensor:
+    """Embeddings (pieces, dim) of any float type, scaled to length 1, float32; zero stays zero."""
+    return F.normalize(embedding.float(), dim=1)
+
+
+def score_section(pieces: SectionPieces, settings: ScorerSettings) -> Scores:
+    """Scores of all clips of a section: test clips against all references, training clips against the others.
+
+    Raises:
+        ValueError: as `score_clips`.
+    """
+    own_clip = np.where(pieces.is_train, np.arange(len(pieces.is_train)), NO_REFERENCE)
+    return score_clips(pieces.unit, pieces.clip, pieces.references(), settings, own_clip=own_clip)
+
+
+def score_clips(
+    unit: Tensor,
+    clip: NDArray[np.integer],
+    references: References,
+    settings: ScorerSettings,
+    *,
+    own_clip: NDArray[np.integer] | None = None,
+) -> Scores:
+    """Scores of clips against the references of their section.
+
+    Every clip is a computation of its own, of a shape that only the clip and the references decide. Its
+    score is therefore the same bits whichever clips stand beside it.
+
+    Args:
+        unit: unit embeddings of the clips' pieces (pieces, dim), float32, on the references' device.
+        clip: clip of each piece (pieces,): 0, 0, …, 1, 1, … as in `SectionPieces`.
+        references: the training pieces of the section.
+        settings: K, aggregation and domains.
+        own_clip: number under which a clip itself stands among the references (clips,), `NO_REFERENCE`
+            where it does not; its pieces are left out of the search. None: all clips are new.
+
+    Raises:
+        ValueError: if fewer than K references are left for a clip, a clip has no piece, the pieces are
+            not in the order of their clips, or an embedding is not finite.
+    """
+    blocks = _split_by_clip(unit, clip, references.section)
+    own = np.full(len(blocks), NO_REFERENCE) if own_clip is None else own_clip
+    if len(own) != len(blocks):
+        raise ValueError(f"{references.section}: own_clip has {len(own)} entries for {len(blocks)} clips")
+    searched = _searched(references, settings)
+    with _plain_float32(references.unit.device):
+        found = [_score_clip(block, searched, settings, int(o)) for block, o in zip(blocks, own, strict=True)]
+    summary = np.mean if settings.aggregation == "mean" else np.max
+    return Scores(
+        clips=np.array([summary(scores) for scores, _ in found], dtype=np.float64),
+        pieces=np.concatenate([scores for scores, _ in found]),
+        nearest=np.concatenate([nearest for _, nearest in found]),
+    )
+
+
+def _score_clip(
+    unit: Tensor, searched: list[References], settings: ScorerSettings, own_clip: int
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Scores (pieces,) and nearest clips (pieces, K) of one clip; of two sets of references the nearer."""
+    each = [_search(unit, references, settings.n_neighbors, own_clip) for references in searched]
+    scores, nearest = each[0]
+    for other_scores, other_nearest in each[1:]:
+        nearer = other_scores < scores
+        scores = np.where(nearer, other_scores, scores)
+        nearest = np.where(nearer[:, None], other_nearest, nearest)
+    return scores, nearest
+
+
+def _search(
+    unit: Tensor, references: References, n_neighbors: int, own_clip: int
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """1 − mean of the K largest cosines (pieces,) and the clips they belong to (pieces, K)."""
+    own = references.clip == own_clip if own_clip != NO_REFERENCE else None
+    n_left = len(references.unit) - (0 if own is None else int(own.sum()))
+    if n_left < n_neighbors:
+        besides = "" if own is None else " besides the training clip's own"
+        raise ValueError(
+            f"{references.section}: {n_left} training pieces{besides}, but n_neighbors is {n_neighbors}; "
+            "add training clips or lower scorer.n_neighbors"
+        )
+    cosines, indices = [], []
+    for block in unit.split(MAX_BLOCK):
+        cosine = block @ references.unit.T
+        if own is not None:
+            cosine.masked_fill_(own, -torch.inf)
+        largest, index = _largest(cosine, n_neighbors)
+        cosines.append(largest)
+        indices.append(index)
+    # float64: next to 1 a float32 cosine has steps of 6e-8, their sum should not add its own
+    scores = 1 - torch.cat(cosines).cpu().numpy().astype(np.float64).mean(axis=1)
+    return scores, references.clip[torch.cat(indices)].cpu().numpy().astype(np.int64)
+
+
+def _largest(cosine: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """The k largest of each row and their columns; of equal values the first columns (`topk` takes any)."""
+    smallest_kept = cosine.topk(k, dim=1).values[:, -1:]
+    above, equal = cosine > smallest_kept, cosine == smallest_kept
+    n_equal_kept = k - above.sum(dim=1, keepdim=True)
+    kept = above | (equal & (equal.cumsum(dim=1, dtype=torch.int32) <= n_equal_kept))
+    columns = kept.nonzero()[:, 1].view(-1, k)
+    values, order = cosine.gather(1, columns).sort(dim=1, descending=True, stable=True)
+    return values, columns.gather(1, order)
+
+
+def _searched(references: References, settings: ScorerSettings) -> list[References]:
+    """The sets of references that a piece is compared with, each by itself."""
+    if settings.references == "both":
+        return [references]
+    if settings.references == "nearest":
+        return [references.of("source"), references.of("target")]
+    return [references.of(settings.references)]
+
+
+def _split_by_clip(unit: Tensor, clip: NDArray[np.integer], section: str) -> list[Tensor]:
+    """The pieces of each clip, each in memory of its own."""
+    if len(unit) != len(clip):
+        raise ValueError(f"{section}: {len(unit)} embeddings but {len(clip)} clip numbers; give one for each")
+    if not torch.isfinite(unit).all():
+        row = int((~torch.isfinite(unit)).any(dim=1).nonzero()[0])
+        raise ValueError(f"{section}: the embedding of a piece of clip {clip[row]} is NaN or infinite")
+    numbers, counts = np.unique(clip, return_counts=True)
+    if len(clip) == 0 or (np.diff(clip) < 0).any() or not np.array_equal(numbers, np.arange(len(numbers))):
+        raise ValueError(
+            f"{section}: number the clips 0, 1, 2, … in the order of their pieces, none left out"
+        )
+    return [_own_memory(block) for block in unit.split(counts.tolist())]
+
+
+def _own_memory(unit: Tensor) -> Tensor:
+    """A fresh float32 copy: the last bit of a matrix product can depend on the alignment of its factors."""
+    return unit.detach().to(torch.float32, copy=True).contiguous()
+
+
+@contextmanager
+def _plain_float32(device: torch.device) -> Iterator[None]:
+    """Matrix products in full float32, whatever autocast or TF32 the surrounding code has switched on."""
+    precision = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("highest")
+    try:
+        with torch.no_grad(), torch.autocast(device.type, enabled=False):
+            yield
+    finally:
+        torch.set_float32_matmul_precision(precision)
+
+
+def _one_of(key: str, value: str, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise ValueError(f"{key} is {value!r}; give one of {', '.join(allowed)}")
