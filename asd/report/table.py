@@ -15,7 +15,7 @@ NOTHING = "–"  # a machine without figures
 class TableRow:
     """One system's line.
 
-    Args:
+    Attributes:
         system: its name.
         machines: (AUC, pAUC) of each machine that it has figures for, harmonic means in percent.
         note: what a reader must know, such as `oracle` or `published`; may be empty.

@@ -16,7 +16,7 @@ SUBMISSION_SIZES = (1, 3, 5, None)  # Report 2.5: the best, top 3, top 5, all
 class Submission:
     """An ensemble of the report's kind.
 
-    Args:
+    Attributes:
         name: `submission1` … `submission4`.
         members: its systems, best first.
         wanted: how many the report takes; None: all there are.

@@ -42,7 +42,7 @@ class MetricRow:
 class ScoredClips:
     """Scored test clips of one machine as columns of equal length (clips,).
 
-    Args:
+    Attributes:
         name: what messages call a clip.
         section: number of the section.
         domain: `source` or `target`.

@@ -26,7 +26,7 @@ MAX_BLOCK = 64  # rows of one matrix product; bounds the memory of an hour-long 
 class ScorerSettings:
     """How pieces become scores.
 
-    Args:
+    Attributes:
         n_neighbors: K, the number of nearest references that count (Table 3).
         aggregation: what makes one clip's score of its pieces' scores.
         references: domains of the training clips searched; `nearest` scores a piece against each domain
@@ -48,7 +48,7 @@ class ScorerSettings:
 class References:
     """The training pieces of one section.
 
-    Args:
+    Attributes:
         section: what messages call the section, such as `fan section 02`.
         unit: unit embeddings (references, dim), float32.
         clip: the clip that each piece belongs to (references,), any numbering that is the caller's own.
@@ -97,7 +97,7 @@ class References:
 class SectionPieces:
     """All pieces of all clips of one section, clip after clip.
 
-    Args:
+    Attributes:
         section: what messages call the section.
         unit: unit embeddings (pieces, dim), float32.
         clip: clip of each piece (pieces,): 0, 0, …, 1, 1, … up to clips - 1, none left out.
@@ -122,7 +122,7 @@ class SectionPieces:
 class Scores:
     """Scores, higher = more anomalous: 0 (the same direction) … 2 (the opposite one).
 
-    Args:
+    Attributes:
         clips: score of each clip (clips,), float64.
         pieces: score of each piece (pieces,), float64.
         nearest: clip numbers of the K nearest references of each piece (pieces, K), nearest first, int64.
