@@ -1,0 +1,51 @@
+# Everything here works on a machine that has only Python >= 3.11 and make.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+DEMO := experiment=demo
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo smoke test test-ci test-slow check format clean
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+install: $(READY) ## the virtual environment, with the versions of constraints.txt
+
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "Python 3.11 or newer is needed; PYTHON=/path/to/python3.11 make …"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --disable-pip-version-check -q -e '.[dev]' -c constraints.txt
+	@touch $@
+
+demo: install ## from nothing to a results table, on the simulated factory
+	$(BIN)/python train.py -m $(DEMO)
+	$(BIN)/python finetune.py -m $(DEMO) trainer.max_steps=40 freeze=until_last_block
+	$(BIN)/python evaluate.py name=demo logmel_neighbour=true
+	@echo; echo "Runs and scores: outputs/demo/   the table: outputs/demo/results/table2.md   sound: data/demo/"
+
+smoke: install ## every backbone × input × freeze strategy in a few steps, in one process
+	$(BIN)/python -m pytest -q tests/test_smoke.py -m slow
+
+test: install ## the tests, under five minutes
+	$(BIN)/python -m pytest
+
+test-ci: install ## the slow tests that every CI run includes
+	$(BIN)/python -m pytest -m 'slow and ci'
+
+test-slow: install ## every test there is
+	$(BIN)/python -m pytest -m 'slow or not slow'
+
+check: install ## lint, format, types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: install ## mends what lint and format can mend
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean: ## removes caches and the virtual environment; data and outputs stay
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache *.egg-info

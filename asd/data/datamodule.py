@@ -1,0 +1,149 @@
+"""From the indices of a training step to mixed, standardised pieces on the model's device."""
+
+from collections.abc import Iterator
+from typing import NamedTuple, Protocol
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from asd.data.sampling import Draw
+from asd.data.waveforms import WaveformBank
+from asd.pieces.mixup import mix
+from asd.pieces.spectrogram import SpectrogramSettings, first_sample, pieces
+
+
+class StepPlan(Protocol):
+    """Draws the clips of a step (data/sampling)."""
+
+    n_steps_per_epoch: int
+
+    def draw(self, step: int) -> Draw:
+        """The draw of one step, a pure function of (seed, step)."""
+
+
+class StepWindows(NamedTuple):
+    """One training step on its way to the device.
+
+    Attributes:
+        windows: (batch, samples) waveform of each clip, in [−1, 1).
+        partners: (batch, samples) waveform to mix in.
+        mix_weight: (batch,) weight of the partner.
+        section: (batch,) class of the clip.
+        partner_section: (batch,) class of the partner.
+        clip: (batch,) row of the clip in the table.
+    """
+
+    windows: Tensor
+    partners: Tensor
+    mix_weight: Tensor
+    section: Tensor
+    partner_section: Tensor
+    clip: Tensor
+
+
+class TrainingBatch(NamedTuple):
+    """One training step as the network sees it.
+
+    Attributes:
+        pieces: (batch, 1, bins, frames) standardised spectrogram pieces of mixed clips.
+        section: (batch,) class of the clip.
+        partner_section: (batch,) class of the clip mixed in.
+        mix_weight: (batch,) weight of the clip mixed in.
+        clip: (batch,) row of the clip in the table.
+    """
+
+    pieces: Tensor
+    section: Tensor
+    partner_section: Tensor
+    mix_weight: Tensor
+    clip: Tensor
+
+
+class Steps(Dataset[StepWindows]):
+    """Training steps by their number: exactly the samples that a step's pieces need."""
+
+    def __init__(self, bank: WaveformBank, plan: StepPlan, settings: SpectrogramSettings) -> None:
+        self.bank = bank
+        self.plan = plan
+        self.settings = settings
+
+    def __getitem__(self, step: int) -> StepWindows:
+        """The windows of one step; a pair ends where its shorter clip does (Report 2.3)."""
+        draw = self.plan.draw(step)
+        clip, partner = torch.from_numpy(draw.clip), torch.from_numpy(draw.partner)
+        length = torch.minimum(self.bank.lengths[clip], self.bank.lengths[partner])
+        start = first_sample(torch.from_numpy(draw.first_column), self.settings)
+        both = self.bank.windows(
+            torch.cat([clip, partner]),
+            torch.cat([start, start]),
+            self.settings.window_length,
+            pad=self.settings.pad,
+            clip_length=torch.cat([length, length]),
+        )
+        windows, partners = both.chunk(2)
+        return StepWindows(
+            windows,
+            partners,
+            torch.from_numpy(draw.mix_weight),
+            torch.from_numpy(draw.section),
+            torch.from_numpy(draw.partner_section),
+            clip,
+        )
+
+
+class StepNumbers(Sampler[int]):
+    """The step numbers of an epoch; Lightning tells the epoch."""
+
+    def __init__(self, n_steps_per_epoch: int) -> None:
+        self.n_steps = n_steps_per_epoch
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Moves to an epoch."""
+        self.epoch = epoch
+
+    def __iter__(self) -> Iterator[int]:
+        """The numbers, in order."""
+        return iter(range(self.epoch * self.n_steps, (self.epoch + 1) * self.n_steps))
+
+    def __len__(self) -> int:
+        """The number of steps."""
+        return self.n_steps
+
+
+class MachineDataModule(pl.LightningDataModule):
+    """The training clips of one machine as batches of mixed pieces.
+
+    Args:
+        bank: The waveforms.
+        plan: Which clips make a step.
+        settings: Of the spectrogram.
+        workers: Processes that read ahead.
+    """
+
+    def __init__(self, bank: WaveformBank, plan: StepPlan, settings: SpectrogramSettings, *, workers: int) -> None:
+        super().__init__()
+        self.bank = bank
+        self.plan = plan
+        self.settings = settings
+        self.workers = workers
+
+    def train_dataloader(self) -> DataLoader[StepWindows]:
+        """One item per step."""
+        return DataLoader(
+            Steps(self.bank, self.plan, self.settings),
+            batch_size=None,
+            sampler=StepNumbers(self.plan.n_steps_per_epoch),
+            num_workers=self.workers,
+            persistent_workers=False,
+            pin_memory=torch.cuda.is_available(),
+        )
+
+    def on_after_batch_transfer(self, batch: StepWindows, dataloader_idx: int) -> TrainingBatch:
+        """Windows → mixup → pieces, on the device (Report 1.2 and 2.3)."""
+        mixed = mix(batch.windows, batch.partners, batch.mix_weight)
+        return TrainingBatch(
+            pieces(mixed, self.settings), batch.section, batch.partner_section, batch.mix_weight, batch.clip
+        )

@@ -1,0 +1,201 @@
+"""The composition root of evaluation: finished runs → embeddings → scores → the table."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from tqdm import tqdm
+
+from asd.allocator import keep_freed_memory
+from asd.data.clips import ClipTable, scan_machine
+from asd.data.waveforms import WaveformBank
+from asd.pieces.spectrogram import min_samples, spectrogram_settings
+from asd.report.results import logmel_scores, write_results
+from asd.requirements import machine_list
+from asd.runs.atomic import replacing
+from asd.runs.folder import RunFolder, find_runs
+from asd.runs.identity import is_done, read_manifest, sha256, write_manifest
+from asd.runs.scores import ScoreTable, write_scores
+from asd.runs.trained import Embedder, load_embedder
+from asd.scoring.logmel import mean_log_mel, nearest_distance
+from asd.scoring.neighbours import ScorerSettings, Scores, SectionPieces, score_section
+
+
+def evaluate(config: Mapping[str, Any]) -> None:
+    """Scores every finished run that was asked for, then rebuilds the results of the whole name.
+
+    Args:
+        config: A checked configuration of evaluate.py.
+
+    Raises:
+        ValueError: A run's data moved or changed, or its scores belong to another scorer.
+    """
+    keep_freed_memory()
+    for run in find_runs(config["name"], machine_list(config)):
+        if not is_done(run):
+            print(f"{run.path} is not finished: left out")
+        elif is_scored(run, config):
+            print(f"{run.path} is scored already")
+        else:
+            score_run(run, config)
+    if config["logmel_neighbour"]:
+        score_logmel_neighbours(config)
+    write_results(config)
+
+
+def is_scored(run: RunFolder, config: Mapping[str, Any]) -> bool:
+    """Whether the scores are there, made with this scorer and from this checkpoint.
+
+    Raises:
+        ValueError: Another scorer's scores stand under the same name.
+    """
+    scorer = config["scorer"]
+    manifest = read_manifest(run.scores(scorer["name"]) / "manifest.json")
+    if manifest is None or config["overwrite"] or manifest["checkpoint"] != sha256(run.checkpoint):
+        return False
+    settings = scorer_settings(config)
+    if manifest["scorer"] != settings:
+        differing = [f"{key}: {manifest['scorer'][key]} → {settings[key]}" for key in settings]
+        raise ValueError(
+            f"{run.scores(scorer['name'])} holds scores of other settings ({', '.join(differing)}): "
+            f"name this scorer, scorer.name=…, or give overwrite=true"
+        )
+    return True
+
+
+def scorer_settings(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The scorer's settings without its name."""
+    return {key: value for key, value in config["scorer"].items() if key != "name"}
+
+
+def score_run(run: RunFolder, config: Mapping[str, Any]) -> None:
+    """Embeds and scores all clips of a run's machine and keeps references, scores and manifest."""
+    settings = scorer_settings(config)
+    embedder = load_embedder(run.checkpoint, choose_device(config["accelerator"]))
+    table, bank = open_clips(run, config)
+    unit = embed_clips(embedder, bank, settings["stride"], run, config["progress"])
+    write_references(run, table, unit)
+    scores = score_sections(table, unit, ScorerSettings(**{k: v for k, v in settings.items() if k != "stride"}))
+    folder = run.scores(config["scorer"]["name"])
+    write_scores(folder / "scores.csv", ScoreTable.of_clips(table, scores.clips))
+    write_pieces(folder / "pieces.npz", table, unit, scores)
+    write_manifest(
+        folder / "manifest.json",
+        {
+            "scores.csv": folder / "scores.csv",
+            "pieces.npz": folder / "pieces.npz",
+            "../../references.npz": run.references,
+        },
+        scorer=settings,
+        checkpoint=sha256(run.checkpoint),
+        data=table.fingerprint(),
+    )
+
+
+def open_clips(run: RunFolder, config: Mapping[str, Any]) -> tuple[ClipTable, WaveformBank]:
+    """The clips that a run was trained on, decoded.
+
+    Raises:
+        ValueError: They are not what they were at training time.
+    """
+    made_with = run.read_config()
+    data = made_with["data"]
+    root = Path(config["data"]["root"] or data["root"])
+    table = scan_machine(root, run.machine)
+    if table.fingerprint() != data["fingerprint"]:
+        raise ValueError(
+            f"the clips of {run.machine} under {root} are not those that {run.path} was trained on: "
+            f"give their place, data.root=DIR, or train again under another name"
+        )
+    settings = spectrogram_settings(made_with["input"])
+    bank = WaveformBank.open(
+        table,
+        Path(config["data"]["cache"]),
+        sample_rate=settings.sample_rate,
+        min_samples=min_samples(settings),
+        progress=config["progress"],
+    )
+    return table, bank
+
+
+def embed_clips(embedder: Embedder, bank: WaveformBank, stride: int, run: RunFolder, progress: bool) -> list[Tensor]:
+    """The unit embeddings of each clip's pieces, (pieces, embedding_dim) a clip."""
+    title = f"embedding {run.machine}/{run.system}"
+    clips = tqdm(range(len(bank)), desc=title, unit="clip", disable=not progress)
+    return [embedder.embed(bank, clip, stride=stride) for clip in clips]
+
+
+def score_sections(table: ClipTable, unit: list[Tensor], settings: ScorerSettings) -> Scores:
+    """Scores of all clips, section by section, in the table's order; `nearest` are rows of the table.
+
+    Raises:
+        ValueError: A test clip's section has no training clips, or too few for K neighbours.
+    """
+    n_pieces = np.array([len(pieces) for pieces in unit])
+    piece_clip = np.repeat(np.arange(len(table)), n_pieces)
+    clips = np.full(len(table), np.nan)
+    pieces = np.full(len(piece_clip), np.nan)
+    nearest = np.full((len(piece_clip), settings.n_neighbors), -1)
+    for section in np.unique(table.section):
+        rows = np.flatnonzero(table.section == section)
+        found = score_section(section_pieces(table, unit, rows), settings)
+        here = np.isin(piece_clip, rows)
+        clips[rows], pieces[here], nearest[here] = found.clips, found.pieces, rows[found.nearest]
+    return Scores(clips, pieces, nearest)
+
+
+def section_pieces(table: ClipTable, unit: list[Tensor], rows: NDArray[np.int64]) -> SectionPieces:
+    """The pieces of the clips of one section."""
+    return SectionPieces(
+        section=f"{table.machine} section {table.section[rows[0]]:02d}",
+        unit=torch.cat([unit[row] for row in rows]),
+        clip=np.repeat(np.arange(len(rows)), [len(unit[row]) for row in rows]),
+        is_train=table.is_train[rows],
+        is_source=table.is_source[rows],
+    )
+
+
+def write_references(run: RunFolder, table: ClipTable, unit: list[Tensor]) -> None:
+    """Keeps the training pieces: with the checkpoint they score any recording."""
+    rows = np.flatnonzero(table.is_train)
+    with replacing(run.references) as temporary, open(temporary, "wb") as file:
+        np.savez(
+            file,
+            unit=torch.cat([unit[row] for row in rows]).numpy(),
+            clip=np.repeat(np.arange(len(rows)), [len(unit[row]) for row in rows]),
+            path=table.path[rows],
+            section=table.section[rows].astype(np.int64),
+            is_source=table.is_source[rows],
+        )
+
+
+def write_pieces(path: Path, table: ClipTable, unit: list[Tensor], scores: Scores) -> None:
+    """Keeps the score and the nearest training clips of each piece; `clip` and `nearest` are rows of `path`."""
+    clip = np.repeat(np.arange(len(table)), [len(pieces) for pieces in unit])
+    with replacing(path) as temporary, open(temporary, "wb") as file:
+        np.savez(file, score=scores.pieces, clip=clip, nearest=scores.nearest, path=table.path)
+
+
+def score_logmel_neighbours(config: Mapping[str, Any]) -> None:
+    """Scores the reference system that learns nothing, once per machine, into results/logmel/."""
+    for machine, run in {run.machine: run for run in find_runs(config["name"], machine_list(config))}.items():
+        table, bank = open_clips(run, config)
+        rate = run.read_config()["input"]["sample_rate"]
+        features = np.stack([mean_log_mel(bank.waveform(clip).numpy(), rate) for clip in range(len(bank))])
+        scores = np.empty(len(table))
+        for section in np.unique(table.section):
+            rows = np.flatnonzero(table.section == section)
+            scores[rows] = nearest_distance(features[rows], table.is_train[rows])
+        write_scores(logmel_scores(config["name"], machine), ScoreTable.of_clips(table, scores))
+
+
+def choose_device(accelerator: str) -> torch.device:
+    """The device to compute on."""
+    has_gpu = torch.cuda.is_available()
+    if accelerator == "gpu" and not has_gpu:
+        raise ValueError("accelerator=gpu: no GPU is there; give cpu or auto")
+    return torch.device("cuda" if has_gpu and accelerator != "cpu" else "cpu")

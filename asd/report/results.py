@@ -1,0 +1,174 @@
+"""outputs/<name>/results/: metrics of every system, the four submissions, Table 2, all rebuilt from the scores."""
+
+import csv
+import io
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from asd.report.table import TableRow, csv_table, markdown_table, published_rows, text_table
+from asd.runs.atomic import write_json, write_text
+from asd.runs.folder import OUTPUTS, RunFolder, find_runs
+from asd.runs.identity import is_done, read_manifest
+from asd.runs.scores import ScoreTable, read_scores
+from asd.scoring.ensemble import combine, oracle_order, submissions
+from asd.scoring.metrics import MetricRow, machine_row, official_score, scorable, section_rows
+
+LOGMEL = "1-NN on mean log-mel"
+RULE = "2021"
+
+
+@dataclass(frozen=True)
+class System:
+    """One line of the table: its figures on each machine, and what a reader must know."""
+
+    name: str
+    rows: dict[str, list[MetricRow]]
+    notes: dict[str, str]
+
+    @property
+    def note(self) -> str:
+        """The notes of its machines: one if they agree."""
+        distinct = {note for note in self.notes.values() if note}
+        if len(distinct) <= 1:
+            return "".join(distinct)
+        return "; ".join(f"{machine}: {note}" for machine, note in self.notes.items() if note)
+
+    def table_row(self) -> TableRow:
+        """Harmonic means in percent."""
+        cells = {machine: machine_row(rows) for machine, rows in self.rows.items()}
+        percent = {machine: (100 * auc, 100 * pauc) for machine, (auc, pauc) in cells.items()}
+        score = official_score(row for rows in self.rows.values() for row in rows)
+        return TableRow(self.name, percent, self.note, 100 * score)
+
+
+def logmel_scores(name: str, machine: str) -> Path:
+    """Where the scores of the reference system that learns nothing lie."""
+    return OUTPUTS / name / "results" / "logmel" / f"{machine}.csv"
+
+
+def write_results(config: Mapping[str, Any]) -> None:
+    """Rebuilds metrics.csv, table2 and summary.json from all scored runs under the name, and prints the table."""
+    name, scorer = config["name"], config["scorer"]["name"]
+    runs = scored_runs(name, scorer)
+    systems = collect(runs, config)
+    folder = OUTPUTS / name / "results"
+    rows = [system.table_row() for system in systems.values()]
+    table = rows + published_rows()
+    write_text(folder / "metrics.csv", metrics_csv(systems))
+    write_text(folder / "table2.csv", csv_table(table))
+    write_text(folder / "table2.md", markdown_table(table))
+    write_json(folder / "summary.json", {row.system: row.official_score for row in rows})
+    print(f"\n{text_table(table)}\n{folder}/: metrics.csv, table2.md, table2.csv, summary.json")
+
+
+def scored_runs(name: str, scorer: str) -> list[RunFolder]:
+    """The finished runs whose scores verify."""
+    return [
+        run
+        for run in find_runs(name)
+        if is_done(run) and read_manifest(run.scores(scorer) / "manifest.json") is not None
+    ]
+
+
+def collect(runs: list[RunFolder], config: Mapping[str, Any]) -> dict[str, System]:
+    """All systems: single runs, submissions, the reference system."""
+    systems: dict[str, System] = {}
+    for machine in sorted({run.machine for run in runs}):
+        scores = {
+            run.system: read_scores(run.scores(config["scorer"]["name"]) / "scores.csv")
+            for run in runs
+            if run.machine == machine
+        }
+        rows = {system: metric_rows(machine, table) for system, table in scores.items()}
+        for system, found in rows.items():
+            add(systems, system, machine, found, "")
+        for submission, note, table in submitted(machine, scores, rows, config):
+            add(systems, submission, machine, metric_rows(machine, table), note)
+        if logmel_scores(config["name"], machine).is_file():
+            table = read_scores(logmel_scores(config["name"], machine))
+            add(systems, LOGMEL, machine, metric_rows(machine, table), "learns nothing")
+    return systems
+
+
+def add(systems: dict[str, System], name: str, machine: str, rows: list[MetricRow], note: str) -> None:
+    """Adds a machine's figures to a system."""
+    system = systems.setdefault(name, System(name, {}, {}))
+    system.rows[machine], system.notes[machine] = rows, note
+
+
+def metric_rows(machine: str, table: ScoreTable) -> list[MetricRow]:
+    """AUC and pAUC of each section and domain that has both classes; the others are named.
+
+    Raises:
+        ValueError: No section and domain has both classes.
+    """
+    clips = table.test_clips()
+    complete, incomplete = scorable(clips, RULE)
+    for group in incomplete:
+        print(
+            f"{machine} section {group.section:02d} {group.domain}: {group.n_normal} normal and "
+            f"{group.n_anomaly} anomalous test clips give no AUC: left out"
+        )
+    if not complete:
+        raise ValueError(f"{machine}: no section has both normal and anomalous test clips with known labels")
+    return section_rows(machine, clips, rule=RULE, only=complete)
+
+
+def submitted(
+    machine: str, scores: Mapping[str, ScoreTable], rows: Mapping[str, list[MetricRow]], config: Mapping[str, Any]
+) -> list[tuple[str, str, ScoreTable]]:
+    """Submissions 1–4 of one machine (Report 2.5): name, note and averaged scores."""
+    phase = choose_phase({system.partition("/")[2] for system in scores}, config["phase"])
+    members = [s for s in scores if s.endswith(f"-s{config['seed']}/{phase}")]
+    if not members:
+        print(
+            f"{machine}: no submissions: no scored run has seed={config['seed']} and the phase "
+            f"{phase or 'of your choice (there are several fine-tunings: name one, phase=…)'}"
+        )
+        return []
+    order = oracle_order({system: machine_row(rows[system])[0] for system in members})
+    found = []
+    for submission in submissions(order):
+        first = scores[submission.members[0]]
+        chosen = {system: aligned(scores[system], first) for system in submission.members}
+        average = combine(chosen, config["ensemble"], is_train=first.is_train)
+        found.append((submission.name, submission.note, first.with_score(average)))
+    return found
+
+
+def choose_phase(phases: set[str], asked: str | None) -> str | None:
+    """The phase that submissions take: the one asked for, the only fine-tuning, else train."""
+    if asked:
+        return asked
+    finetuned = sorted(phase for phase in phases if phase.startswith("finetune"))
+    if len(finetuned) > 1:
+        return None
+    return finetuned[0] if finetuned else "train"
+
+
+def aligned(table: ScoreTable, first: ScoreTable) -> np.ndarray:
+    """The scores of a table, whose clips must be those of another, in the same order.
+
+    Raises:
+        ValueError: They are not.
+    """
+    if not np.array_equal(table.clip, first.clip):
+        raise ValueError(
+            f"{first.machine[0]}: runs were scored on different clips; evaluate them again on the same data"
+        )
+    return table.score
+
+
+def metrics_csv(systems: Mapping[str, System]) -> str:
+    """metrics.csv: one line per system, machine, section and domain; fractions."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["system", *(field.name for field in fields(MetricRow))])
+    for system in systems.values():
+        for row in (row for rows in system.rows.values() for row in rows):
+            writer.writerow([system.name, *asdict(row).values()])
+    return text.getvalue()

@@ -1,0 +1,101 @@
+"""Where a run lies, and what lies in it (DESIGN: files that outlive a process)."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from asd.runs.atomic import write_text
+
+OUTPUTS = Path("outputs")
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """The files of one phase of one run."""
+
+    path: Path
+
+    @property
+    def config(self) -> Path:
+        """The resolved configuration."""
+        return self.path / "config.yaml"
+
+    @property
+    def status(self) -> Path:
+        """pending, running, done, failed or interrupted."""
+        return self.path / "status.json"
+
+    @property
+    def metrics(self) -> Path:
+        """One line per epoch."""
+        return self.path / "metrics.jsonl"
+
+    @property
+    def checkpoint(self) -> Path:
+        """The newest checkpoint."""
+        return self.path / "checkpoints" / "last.ckpt"
+
+    @property
+    def previous_checkpoint(self) -> Path:
+        """The checkpoint before the newest."""
+        return self.path / "checkpoints" / "previous.ckpt"
+
+    @property
+    def manifest(self) -> Path:
+        """Written last by training: the run is done if this verifies."""
+        return self.path / "manifest.json"
+
+    @property
+    def references(self) -> Path:
+        """The unit embeddings of the training pieces."""
+        return self.path / "references.npz"
+
+    def scores(self, scorer: str) -> Path:
+        """The folder of one scorer's scores."""
+        return self.path / "scores" / scorer
+
+    @property
+    def phase(self) -> str:
+        """train, or finetune-<freeze>."""
+        return self.path.name
+
+    @property
+    def system(self) -> str:
+        """<backbone>-<input>-s<seed>/<phase>: what a row of a table is called."""
+        return f"{self.path.parent.name}/{self.phase}"
+
+    @property
+    def machine(self) -> str:
+        """The machine of the run."""
+        return self.path.parent.parent.name
+
+    def read_config(self) -> dict[str, Any]:
+        """The configuration that the run was made with."""
+        return yaml.safe_load(self.config.read_text(encoding="utf-8"))
+
+    def write_config(self, config: Mapping[str, Any]) -> None:
+        """Keeps the configuration as plain YAML."""
+        write_text(self.config, yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True))
+
+
+def phase_name(config: Mapping[str, Any]) -> str:
+    """The last part of a run's address: train, or finetune-<what is frozen>."""
+    if config["phase"] == "train":
+        return "train"
+    return "finetune-" + ("+".join(config["freeze"]["parts"]) or "none")
+
+
+def address(config: Mapping[str, Any], phase: str | None = None) -> RunFolder:
+    """The folder that a configuration always means; `phase` names another phase of the same run."""
+    run = f"{config['backbone']['name']}-{config['input']['name']}-s{config['seed']}"
+    return RunFolder(OUTPUTS / config["name"] / config["machine"] / run / (phase or phase_name(config)))
+
+
+def find_runs(name: str, machines: Iterable[str] | None = None) -> list[RunFolder]:
+    """The runs under a name, sorted by machine and system; those of some machines only, if given."""
+    wanted = None if machines is None else set(machines)
+    found = (RunFolder(path.parent) for path in sorted((OUTPUTS / name).glob("*/*/*/config.yaml")))
+    return [run for run in found if wanted is None or run.machine in wanted]

@@ -1,0 +1,85 @@
+"""The record of a run: one fsynced line per epoch, which loggers mirror."""
+
+import csv
+import io
+import json
+import os
+import time
+from typing import Any
+
+import pytorch_lightning as pl
+
+from asd.runs.atomic import write_text
+from asd.runs.folder import RunFolder
+from asd.runs.status import write_status
+
+
+class EpochRecord(pl.Callback):
+    """Appends the epoch's metrics to metrics.jsonl and beats the heart of the run's status.
+
+    Args:
+        run: The folder of the run.
+        as_csv: Also keep the record as metrics.csv.
+    """
+
+    def __init__(self, run: RunFolder, *, as_csv: bool) -> None:
+        self.run = run
+        self.as_csv = as_csv
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Drops lines of epochs that a resumed run is about to repeat."""
+        kept = [line for line in read_record(self.run) if line["epoch"] < trainer.current_epoch]
+        write_text(self.run.metrics, "".join(json.dumps(line) + "\n" for line in kept))
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Starts the clock."""
+        self.started = time.monotonic()
+        self.first_step = trainer.global_step
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Writes the line."""
+        seconds = time.monotonic() - self.started
+        pieces = (trainer.global_step - self.first_step) * pl_module.pieces_per_step
+        line = {
+            "epoch": trainer.current_epoch,
+            "step": trainer.global_step,
+            **{key: float(value) for key, value in pl_module.epoch_metrics().items()},
+            "pieces_per_second": round(pieces / seconds, 2),
+            "seconds": round(seconds, 3),
+        }
+        if trainer.logger:
+            trainer.logger.log_metrics({k: v for k, v in line.items() if k != "step"}, step=trainer.global_step)
+        if trainer.is_global_zero:
+            self.append(line)
+            write_status(self.run, "running", epoch=line["epoch"], step=line["step"], n_steps=n_steps(trainer))
+
+    def append(self, line: dict[str, Any]) -> None:
+        """Adds a line, safe on the disk when this returns."""
+        with open(self.run.metrics, "a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        if self.as_csv:
+            write_text(self.run.path / "metrics.csv", to_csv(read_record(self.run)))
+
+
+def n_steps(trainer: pl.Trainer) -> int:
+    """The number of steps the run will take."""
+    return int(trainer.estimated_stepping_batches)
+
+
+def read_record(run: RunFolder) -> list[dict[str, Any]]:
+    """The lines of metrics.jsonl; a last line that a crash cut short is left out."""
+    if not run.metrics.is_file():
+        return []
+    lines = run.metrics.read_text(encoding="utf-8").splitlines(keepends=True)
+    return [json.loads(line) for line in lines if line.endswith("\n")]
+
+
+def to_csv(lines: list[dict[str, Any]]) -> str:
+    """The record as a CSV table."""
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, list(lines[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(lines)
+    return buffer.getvalue()

@@ -1,0 +1,76 @@
+"""scores.csv: every training and test clip of a machine exactly once, with its score."""
+
+import csv
+import io
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from asd.data.clips import ClipTable
+from asd.runs.atomic import write_text
+from asd.scoring.metrics import TestClips
+
+
+@dataclass(frozen=True, eq=False)
+class ScoreTable:
+    """The columns of scores.csv, (clips,) each.
+
+    Attributes:
+        clip: Path relative to the data's root.
+        machine: The machine.
+        section: Section numbers.
+        domain: source or target.
+        split: train or test.
+        label: normal, anomaly, or unknown.
+        score: Higher = more anomalous.
+    """
+
+    clip: NDArray[np.str_]
+    machine: NDArray[np.str_]
+    section: NDArray[np.int64]
+    domain: NDArray[np.str_]
+    split: NDArray[np.str_]
+    label: NDArray[np.str_]
+    score: NDArray[np.float64]
+
+    @classmethod
+    def of_clips(cls, table: ClipTable, score: NDArray[np.float64]) -> "ScoreTable":
+        """The scores of the clips of a table, in its order."""
+        machine = np.full(len(table), table.machine)
+        return cls(table.path, machine, table.section, table.domain, table.split, table.label, score)
+
+    @property
+    def is_train(self) -> NDArray[np.bool_]:
+        """Which clips are training clips."""
+        return self.split == "train"
+
+    def with_score(self, score: NDArray[np.float64]) -> "ScoreTable":
+        """The same clips with other scores."""
+        return replace(self, score=score)
+
+    def test_clips(self) -> TestClips:
+        """The test clips whose label is known."""
+        rows = (self.split == "test") & (self.label != "unknown")
+        return TestClips(self.clip[rows], self.section[rows], self.domain[rows], self.label[rows], self.score[rows])
+
+
+def write_scores(path: Path, table: ScoreTable) -> None:
+    """Writes the table; numbers read back as the same bits."""
+    columns = [getattr(table, field.name).tolist() for field in fields(ScoreTable)]
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow([field.name for field in fields(ScoreTable)])
+    writer.writerows(zip(*columns, strict=True))
+    write_text(path, text.getvalue())
+
+
+def read_scores(path: Path) -> ScoreTable:
+    """Reads what `write_scores` wrote."""
+    with open(path, newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    columns = {field.name: np.array([row[field.name] for row in rows]) for field in fields(ScoreTable)}
+    columns["section"] = columns["section"].astype(np.int64)
+    columns["score"] = columns["score"].astype(np.float64)
+    return ScoreTable(**columns)

@@ -1,0 +1,22 @@
+"""Score finished runs, average them, and print the report's Table 2 beside ours.
+
+python evaluate.py
+python evaluate.py machine=fan phase=finetune-until_last_block
+python evaluate.py name=report machine=[fan,pump] ensemble=zscore
+"""
+
+from typing import Any
+
+from asd.configuration import script
+
+
+@script("evaluate")
+def main(config: dict[str, Any]) -> None:
+    """Scores the runs under a name and writes outputs/<name>/results/."""
+    from asd.evaluation import evaluate
+
+    evaluate(config)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,22 @@
+"""Phase 2: fine-tune a trained run on target clips, with part of the network frozen (Report 2.4).
+
+python finetune.py machine=fan
+python finetune.py -m machine=fan freeze=none,until_last_block,backbone,arcface
+python finetune.py machine=fan freeze.parts=[until_last_block,arcface] trainer.max_steps=1000
+"""
+
+from typing import Any
+
+from asd.configuration import script
+
+
+@script("finetune")
+def main(config: dict[str, Any]) -> None:
+    """Fine-tunes the run that the configuration describes, or says that it is finished."""
+    from asd.experiment import train
+
+    train(config)
+
+
+if __name__ == "__main__":
+    main()

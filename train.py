@@ -1,0 +1,22 @@
+"""Phase 1: train a section classifier on source clips (Report 2.4).
+
+python train.py machine=fan
+python train.py -m machine=fan,pump backbone=resnet50 input=1024x32,512x32
+python train.py -m experiment=report
+"""
+
+from typing import Any
+
+from asd.configuration import script
+
+
+@script("train")
+def main(config: dict[str, Any]) -> None:
+    """Trains the run that the configuration describes, or says that it is finished."""
+    from asd.experiment import train
+
+    train(config)
+
+
+if __name__ == "__main__":
+    main()
