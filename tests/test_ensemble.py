@@ -40,17 +40,13 @@ def test_rank_is_the_average_rank_among_test_clips() -> None:
 def test_a_training_clip_ranks_where_it_would_stand() -> None:
     scores = {"a": np.array([1.0, 2.0, 3.0, 0.0, 2.0, 9.0])}
     is_train = np.array([False] * 3 + [True] * 3)
-    np.testing.assert_allclose(
-        combine(scores, "rank", is_train=is_train), np.array([1, 2, 3, 0.5, 2, 3.5]) / 3
-    )
+    np.testing.assert_allclose(combine(scores, "rank", is_train=is_train), np.array([1, 2, 3, 0.5, 2, 3.5]) / 3)
 
 
 @pytest.mark.parametrize("how", ["mean", "zscore", "rank"])
 def test_the_order_of_systems_does_not_matter(how: str) -> None:
     turned = dict(reversed(SYSTEMS.items()))
-    np.testing.assert_array_equal(
-        combine(SYSTEMS, how, is_train=IS_TRAIN), combine(turned, how, is_train=IS_TRAIN)
-    )
+    np.testing.assert_array_equal(combine(SYSTEMS, how, is_train=IS_TRAIN), combine(turned, how, is_train=IS_TRAIN))
 
 
 def test_what_cannot_be_combined_is_named() -> None:

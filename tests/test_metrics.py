@@ -13,7 +13,7 @@ from asd.scoring.metrics import (
     BOTH,
     Group,
     MetricRow,
-    ScoredClips,
+    TestClips,
     auc,
     hmean,
     machine_row,
@@ -26,7 +26,7 @@ from asd.scoring.metrics import (
 SCORE_FILE = re.compile(r"anomaly_score_(\w+)_section_(\d\d)_(source|target)_test\.csv")
 
 
-def read_published_scores(folder: Path) -> dict[str, ScoredClips]:
+def read_published_scores(folder: Path) -> dict[str, TestClips]:
     """The scores of a published run, machine by machine; the label stands in each clip's name."""
     columns: dict[str, list[tuple[str, int, str, str, float]]] = {}
     for path in sorted(folder.glob("anomaly_score_*.csv")):
@@ -36,7 +36,7 @@ def read_published_scores(folder: Path) -> dict[str, ScoredClips]:
                 label = "anomaly" if "_anomaly_" in name else "normal"
                 columns.setdefault(machine, []).append((name, int(section), domain, label, float(score)))
     return {
-        machine: ScoredClips(*(np.array(column) for column in zip(*rows, strict=True)))
+        machine: TestClips(*(np.array(column) for column in zip(*rows, strict=True)))
         for machine, rows in columns.items()
     }
 
@@ -134,9 +134,9 @@ def test_harmonic_mean() -> None:
             hmean(values)
 
 
-def clips_of(*groups: tuple[int, str, str, list[float]]) -> ScoredClips:
+def clips_of(*groups: tuple[int, str, str, list[float]]) -> TestClips:
     rows = [(f"{s}{d}{y}{i}.wav", s, d, y, v) for s, d, y, values in groups for i, v in enumerate(values)]
-    return ScoredClips(*(np.array(column) for column in zip(*rows, strict=True)))
+    return TestClips(*(np.array(column) for column in zip(*rows, strict=True)))
 
 
 TWO_DOMAINS = clips_of(
@@ -202,9 +202,7 @@ def test_an_unknown_rule_is_refused() -> None:
 def test_bad_clips_are_named() -> None:
     with pytest.raises(ValueError, match=r"3sourcenormal1\.wav and 1 more: the score is NaN"):
         replace(TWO_DOMAINS, score=np.array([0.1, np.nan, 0, 0, 0, np.inf, 0, 0]))
-    with pytest.raises(
-        ValueError, match=r"3sourcenormal0\.wav and 7 more: a clip counts only with the label"
-    ):
+    with pytest.raises(ValueError, match=r"3sourcenormal0\.wav and 7 more: a clip counts only with the label"):
         replace(TWO_DOMAINS, label=np.array(["unknown"] * 8))
     with pytest.raises(ValueError, match=r"lengths \[8, 8, 8, 8, 1\]"):
         replace(TWO_DOMAINS, score=np.array([0.1]))

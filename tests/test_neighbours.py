@@ -42,9 +42,7 @@ def slow_search(pieces: SectionPieces, row: int, k: int, domain: bool | None) ->
     return 1 + sum(c for c, _ in nearest) / k, [int(pieces.clip[other]) for _, other in nearest]
 
 
-def slow_scores(
-    pieces: SectionPieces, settings: ScorerSettings
-) -> tuple[list[float], list[float], list[list[int]]]:
+def slow_scores(pieces: SectionPieces, settings: ScorerSettings) -> tuple[list[float], list[float], list[list[int]]]:
     domains = {"both": [None], "source": [True], "target": [False], "nearest": [True, False]}
     best = []
     for row in range(len(pieces.clip)):
@@ -80,9 +78,7 @@ def test_a_training_clip_never_finds_itself() -> None:
     scores = score_section(SectionPieces("pump 00", unit, clip, is_train, is_train), SETTINGS)
     assert (scores.nearest != clip[:, None]).all()
     assert scores.clips.min() > 0.5
-    alone = score_clips(
-        unit, clip, SectionPieces("pump 00", unit, clip, is_train, is_train).references(), SETTINGS
-    )
+    alone = score_clips(unit, clip, SectionPieces("pump 00", unit, clip, is_train, is_train).references(), SETTINGS)
     assert alone.clips[:5].max() < 0.001, "the trap is real: own pieces in the references"
 
 
@@ -135,6 +131,14 @@ def test_autocast_and_reduced_precision_change_nothing() -> None:
         assert torch.get_float32_matmul_precision() == "medium"
     finally:
         torch.set_float32_matmul_precision(precision)
+
+
+def test_tensors_made_for_inference_can_be_scored() -> None:
+    pieces = section()
+    with torch.inference_mode():
+        unit = pieces.unit.clone()
+    found = score_section(replace(pieces, unit=unit), SETTINGS)
+    np.testing.assert_array_equal(found.clips, score_section(pieces, SETTINGS).clips)
 
 
 def test_unit_embeddings_have_length_one_in_float32() -> None:

@@ -70,9 +70,7 @@ def test_the_terminal_table_fits_and_is_aligned() -> None:
     for machine in MACHINES:
         end = header.index(machine) + len(machine)
         assert all(line[end - 1].strip() and line[end : end + 2] == "  " for line in figures)
-    assert lines.index("submission2 (oracle, 2 of 3 members)") < lines.index(
-        "Autoencoder baseline (published)"
-    )
+    assert lines.index("submission2 (oracle, 2 of 3 members)") < lines.index("Autoencoder baseline (published)")
 
 
 def test_short_rows_take_one_line() -> None:

@@ -31,6 +31,5 @@ def _pair(cell: str) -> tuple[float, float]:
 
 # system -> machine -> (AUC, pAUC) in percent
 TABLE_2: dict[str, dict[str, tuple[float, float]]] = {
-    system: dict(zip(MACHINES, map(_pair, line.split()), strict=True))
-    for system, line in _AUC_AND_PAUC.items()
+    system: dict(zip(MACHINES, map(_pair, line.split()), strict=True)) for system, line in _AUC_AND_PAUC.items()
 }

@@ -94,9 +94,7 @@ def submissions(ordered: Sequence[str]) -> list[Submission]:
     ]
 
 
-def _scaled(
-    system: str, score: NDArray[np.float64], how: How, is_train: NDArray[np.bool_]
-) -> NDArray[np.float64]:
+def _scaled(system: str, score: NDArray[np.float64], how: How, is_train: NDArray[np.bool_]) -> NDArray[np.float64]:
     if score.shape != is_train.shape:
         raise ValueError(f"{system}: {score.size} scores for {is_train.size} clips; score the run again")
     if not np.isfinite(score).all():
@@ -108,9 +106,7 @@ def _scaled(
     return score
 
 
-def _standardised(
-    system: str, score: NDArray[np.float64], is_train: NDArray[np.bool_]
-) -> NDArray[np.float64]:
+def _standardised(system: str, score: NDArray[np.float64], is_train: NDArray[np.bool_]) -> NDArray[np.float64]:
     training = score[is_train]
     if training.size == 0 or np.ptp(training) == 0:
         raise ValueError(f"{system}: zscore needs training clips whose scores differ; use mean or rank")

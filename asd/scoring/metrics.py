@@ -39,7 +39,7 @@ class MetricRow:
 
 
 @dataclass(frozen=True, eq=False)
-class ScoredClips:
+class TestClips:
     """Scored test clips of one machine as columns of equal length (clips,).
 
     Attributes:
@@ -53,6 +53,8 @@ class ScoredClips:
         ValueError: if the columns differ in length, a label is another one or a score is not finite.
     """
 
+    __test__ = False  # pytest takes a class of this name for tests
+
     name: NDArray[np.str_]
     section: NDArray[np.integer]
     domain: NDArray[np.str_]
@@ -62,9 +64,7 @@ class ScoredClips:
     def __post_init__(self) -> None:
         columns = (self.name, self.section, self.domain, self.label, self.score)
         if len({len(column) for column in columns}) != 1:
-            raise ValueError(
-                f"columns of test clips have lengths {[len(c) for c in columns]}; give equal ones"
-            )
+            raise ValueError(f"columns of test clips have lengths {[len(c) for c in columns]}; give equal ones")
         strange = ~np.isin(self.label, ("normal", "anomaly"))
         if strange.any():
             raise ValueError(f"{self._first(strange)}: a clip counts only with the label normal or anomaly")
@@ -109,7 +109,7 @@ def hmean(values: Iterable[float]) -> float:
     return float(stats.hmean(np.maximum(found, sys.float_info.epsilon)))
 
 
-def scorable(clips: ScoredClips, rule: Rule) -> tuple[list[Group], list[Group]]:
+def scorable(clips: TestClips, rule: Rule) -> tuple[list[Group], list[Group]]:
     """The sections and domains whose test clips have both classes, and those that lack one.
 
     Rule 2021 takes each domain by itself. From 2022 on a domain's normal clips meet the anomalies of both
@@ -122,7 +122,7 @@ def scorable(clips: ScoredClips, rule: Rule) -> tuple[list[Group], list[Group]]:
 
 def section_rows(
     machine: str,
-    clips: ScoredClips,
+    clips: TestClips,
     *,
     rule: Rule,
     max_fpr: float = OFFICIAL_MAX_FPR,
@@ -163,7 +163,7 @@ def official_score(rows: Iterable[MetricRow]) -> float:
     return hmean(value for row in rows for value in (row.auc, row.pauc) if value is not None)
 
 
-def _row(machine: str, clips: ScoredClips, group: Group, rule: Rule, max_fpr: float) -> MetricRow:
+def _row(machine: str, clips: TestClips, group: Group, rule: Rule, max_fpr: float) -> MetricRow:
     used = _members(clips, group.section, group.domain, rule)
     labels, scores = clips.label[used] == "anomaly", clips.score[used]
     has_auc = rule == "2021" or group.domain != BOTH
@@ -176,7 +176,7 @@ def _row(machine: str, clips: ScoredClips, group: Group, rule: Rule, max_fpr: fl
     )
 
 
-def _keys(clips: ScoredClips, rule: Rule) -> list[tuple[int, str]]:
+def _keys(clips: TestClips, rule: Rule) -> list[tuple[int, str]]:
     """Sections and domains that the clips show, in order; what is not there is not assumed."""
     if rule not in get_args(Rule):
         raise ValueError(f"rule is {rule!r}; give 2021, or 2022 for that year and later")
@@ -186,7 +186,7 @@ def _keys(clips: ScoredClips, rule: Rule) -> list[tuple[int, str]]:
     return sorted(keys)
 
 
-def _members(clips: ScoredClips, section: int, domain: str, rule: Rule) -> NDArray[np.bool_]:
+def _members(clips: TestClips, section: int, domain: str, rule: Rule) -> NDArray[np.bool_]:
     """Clips that a section's and domain's figure is computed from (clips,)."""
     in_section = clips.section == section
     if domain == BOTH:
@@ -195,7 +195,7 @@ def _members(clips: ScoredClips, section: int, domain: str, rule: Rule) -> NDArr
     return in_section & (in_domain if rule == "2021" else in_domain | (clips.label == "anomaly"))
 
 
-def _class_counts(clips: ScoredClips, section: int, domain: str, rule: Rule) -> tuple[int, int]:
+def _class_counts(clips: TestClips, section: int, domain: str, rule: Rule) -> tuple[int, int]:
     is_anomaly = clips.label[_members(clips, section, domain, rule)] == "anomaly"
     return int((~is_anomaly).sum()), int(is_anomaly.sum())
 
@@ -203,9 +203,7 @@ def _class_counts(clips: ScoredClips, section: int, domain: str, rule: Rule) -> 
 def _area(labels: ArrayLike, scores: ArrayLike, max_fpr: float | None) -> float:
     is_anomaly, score = np.asarray(labels).astype(bool), np.asarray(scores, dtype=np.float64)
     if is_anomaly.all() or not is_anomaly.any():
-        raise ValueError(
-            f"{is_anomaly.sum()} of {is_anomaly.size} clips are anomalous; AUC needs both classes"
-        )
+        raise ValueError(f"{is_anomaly.sum()} of {is_anomaly.size} clips are anomalous; AUC needs both classes")
     if not np.isfinite(score).all():
         raise ValueError(f"score {int(np.flatnonzero(~np.isfinite(score))[0])} is NaN or infinite")
     return float(roc_auc_score(is_anomaly, score, max_fpr=max_fpr))

@@ -79,9 +79,7 @@ class References:
         references = cls(section, unit, *columns)
         lengths = len(unit), len(references.clip), len(references.is_source)
         if len(set(lengths)) != 1:
-            raise ValueError(
-                f"{section}: unit, clip and is_source have lengths {lengths}; give one per piece"
-            )
+            raise ValueError(f"{section}: unit, clip and is_source have lengths {lengths}; give one per piece")
         if not torch.isfinite(unit).all():
             raise ValueError(f"{section}: a training embedding is NaN or infinite; train the run again")
         return references
@@ -256,9 +254,7 @@ def _split_by_clip(unit: Tensor, clip: NDArray[np.integer], section: str) -> lis
         raise ValueError(f"{section}: the embedding of a piece of clip {clip[row]} is NaN or infinite")
     numbers, counts = np.unique(clip, return_counts=True)
     if len(clip) == 0 or (np.diff(clip) < 0).any() or not np.array_equal(numbers, np.arange(len(numbers))):
-        raise ValueError(
-            f"{section}: number the clips 0, 1, 2, … in the order of their pieces, none left out"
-        )
+        raise ValueError(f"{section}: number the clips 0, 1, 2, … in the order of their pieces, none left out")
     return [_own_memory(block) for block in unit.split(counts.tolist())]
 
 
