@@ -1,0 +1,264 @@
+"""Clips on disk: their names, and a data set's folders as one table of columns.
+
+The layout is that of DCASE 2021 Task 2: `<root>/{dev_data,eval_data}/<machine>/{train,source_test,target_test}/*.wav`.
+"""
+
+import hashlib
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+MACHINES = ("ToyCar", "ToyTrain", "fan", "gearbox", "pump", "slider", "valve")
+SETS = ("dev_data", "eval_data")
+FOLDERS = ("train", "source_test", "target_test")
+
+NAME = re.compile(
+    r"section_(?P<section>\d{2})_(?P<domain>source|target)_(?P<split>train|test)"
+    r"(?:_(?P<label>normal|anomaly))?_(?P<index>\d{4})(?:_(?P<attributes>.+))?\.wav",
+    re.ASCII,
+)
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One recording, as its folder and its name describe it.
+
+    Attributes:
+        machine: Its machine; the name of the folder.
+        section: Its section, the class within a machine.
+        domain: Where it was recorded: in source conditions or in target ones.
+        split: For training or for testing.
+        label: "unknown" where the name has none (the evaluation test).
+        index: Its number within section, domain, split and label; gaps are normal.
+        attributes: Free text of the name, kept as it stands; often empty.
+    """
+
+    machine: str
+    section: int
+    domain: Literal["source", "target"]
+    split: Literal["train", "test"]
+    label: Literal["normal", "anomaly", "unknown"]
+    index: int
+    attributes: str
+
+
+def parse_name(name: str, machine: str = "") -> Clip:
+    """Reads the name of a clip.
+
+    Args:
+        name: File name without folders.
+        machine: Machine of the folder, which the name does not tell.
+
+    Raises:
+        ValueError: The name is not one of DCASE 2021 Task 2.
+    """
+    match = NAME.fullmatch(name)
+    if match is None:
+        raise ValueError(
+            f"{name}: not the name of a clip; a name looks like section_00_source_train_normal_0000_attributes.wav "
+            "(section_NN, source or target, train or test, normal or anomaly or neither, four digits, any text)"
+        )
+    found: dict[str, Any] = match.groupdict()
+    found["section"], found["index"] = int(found["section"]), int(found["index"])
+    found["label"], found["attributes"] = found["label"] or "unknown", found["attributes"] or ""
+    return Clip(machine=machine, **found)
+
+
+@dataclass(frozen=True, eq=False)
+class ClipTable:
+    """The clips of one machine as columns, sorted by path.
+
+    Attributes:
+        machine: Name of the machine.
+        root: Folder that the paths start from.
+        path: (clips,) relative to `root`, with forward slashes.
+        section: (clips,) int16.
+        domain: (clips,) "source" or "target".
+        split: (clips,) "train" or "test".
+        label: (clips,) "normal", "anomaly" or "unknown".
+        attributes: (clips,) free text of the names.
+        size: (clips,) int64, bytes.
+        mtime_ns: (clips,) int64, time of the last change in nanoseconds.
+    """
+
+    machine: str
+    root: Path
+    path: np.ndarray
+    section: np.ndarray
+    domain: np.ndarray
+    split: np.ndarray
+    label: np.ndarray
+    attributes: np.ndarray
+    size: np.ndarray
+    mtime_ns: np.ndarray
+
+    def __len__(self) -> int:
+        """The number of clips."""
+        return len(self.path)
+
+    def select(self, mask: np.ndarray) -> "ClipTable":
+        """The clips that a mask (or an array of row numbers) chooses."""
+        columns = [field.name for field in fields(self) if field.name not in ("machine", "root")]
+        return replace(self, **{name: getattr(self, name)[mask] for name in columns})
+
+    @property
+    def sections(self) -> list[int]:
+        """The sections that have training clips, in order: the classes of a classifier."""
+        return [int(section) for section in np.unique(self.section[self.is_train])]
+
+    @property
+    def is_train(self) -> np.ndarray:
+        """(clips,) bool."""
+        return self.split == "train"
+
+    @property
+    def is_test(self) -> np.ndarray:
+        """(clips,) bool."""
+        return self.split == "test"
+
+    @property
+    def is_source(self) -> np.ndarray:
+        """(clips,) bool."""
+        return self.domain == "source"
+
+    @property
+    def is_target(self) -> np.ndarray:
+        """(clips,) bool."""
+        return self.domain == "target"
+
+    def absolute(self, row: int) -> Path:
+        """Where the clip of a row lies; symbolic links are left as they are."""
+        return self.root.absolute() / str(self.path[row])
+
+    def fingerprint(self) -> str:
+        """Identity of the data in hexadecimal digits: relative names and sizes, not times of change."""
+        digest = hashlib.sha256()
+        for path, size in zip(self.path, self.size, strict=True):
+            digest.update(os.fsencode(f"{path}\0{size}\n"))
+        return digest.hexdigest()
+
+
+def machines_in(root: Path) -> list[str]:
+    """The machines of a data set, by name; none where the folder is missing."""
+    found = {
+        machine.name
+        for place in places(root)
+        for machine in place.iterdir()
+        if any((machine / folder).is_dir() for folder in FOLDERS)
+    }
+    return sorted(found)
+
+
+def places(root: Path) -> list[Path]:
+    """The folders that may hold machines: those of both sets, and the root itself."""
+    return [place for place in (*(root / name for name in SETS), root) if place.is_dir()]
+
+
+def scan_machine(root: Path, machine: str) -> ClipTable:
+    """Lists the clips of one machine: development and additional data together.
+
+    Args:
+        root: Holds dev_data and/or eval_data, or the machines themselves.
+        machine: Name of the machine's folder.
+
+    Raises:
+        ValueError: The folder or the machine is missing, there are no clips, or files do not belong where they lie;
+            then the message names every one of them.
+    """
+    rows, problems = read_folders(root, machine, machine_folders(root, machine))
+    if problems:
+        raise ValueError(
+            f"{root}: {len(problems)} files of {machine} do not fit the data set's layout; correct or remove them:\n  "
+            + "\n  ".join(problems)
+        )
+    if not rows:
+        raise ValueError(f"{root}: {machine} has no .wav files in {', '.join(FOLDERS)}; is the data set unpacked?")
+    return build_table(root, machine, sorted(rows, key=lambda row: row[0]))
+
+
+def machine_folders(root: Path, machine: str) -> list[Path]:
+    """The folders of a machine, one per set.
+
+    Raises:
+        ValueError: There is none.
+    """
+    if not root.is_dir():
+        raise ValueError(f"{root}: no such folder; it should hold dev_data/<machine>/train")
+    there = machines_in(root)
+    if machine not in there:
+        known = f"there are {', '.join(there)}" if there else "there are none; it should hold dev_data/<machine>/train"
+        raise ValueError(f"{root}: no machine {machine!r}; {known}")
+    return [place / machine for place in places(root) if (place / machine).is_dir()]
+
+
+Row = tuple[str, Clip, int, int]
+
+
+def read_folders(root: Path, machine: str, folders: list[Path]) -> tuple[list[Row], list[str]]:
+    """The clips (path, description, bytes, time of change) of a machine's folders, and what is wrong with others."""
+    rows: list[Row] = []
+    problems: list[str] = []
+    seen: dict[str, str] = {}
+    for folder, entry in wav_files(folders):
+        path = f"{folder.relative_to(root).as_posix()}/{entry.name}"
+        problem, clip = "", None
+        try:
+            clip = check_place(parse_name(entry.name, machine), folder.name)
+        except ValueError as error:
+            problem = str(error)
+        if clip is not None and seen.setdefault(entry.name, path) != path:
+            problem = f"the same name as {seen[entry.name]}; a clip is known by its name"
+        if clip is None or problem:
+            problems.append(f"{path}: {problem.removeprefix(f'{entry.name}: ')}")
+        else:
+            status = entry.stat()
+            rows.append((path, clip, status.st_size, status.st_mtime_ns))
+    return rows, sorted(problems)
+
+
+def wav_files(folders: list[Path]) -> Iterator[tuple[Path, os.DirEntry[str]]]:
+    """Every file of sound below the folders of a machine, with the folder it lies in; hidden files are passed over."""
+    for folder in folders:
+        for inner in sorted(path for path in folder.iterdir() if path.is_dir()):
+            with os.scandir(inner) as entries:
+                for entry in entries:
+                    if entry.name.lower().endswith(".wav") and not entry.name.startswith("."):
+                        yield inner, entry
+
+
+def check_place(clip: Clip, folder: str) -> Clip:
+    """The clip, if it belongs into the folder.
+
+    Raises:
+        ValueError: It does not.
+    """
+    if folder not in FOLDERS:
+        raise ValueError(f"lies in {folder}; clips lie in {', '.join(FOLDERS)}")
+    expected = "train" if clip.split == "train" else f"{clip.domain}_test"
+    if folder != expected:
+        raise ValueError(f"lies in {folder}; by its name it belongs into {expected}")
+    if clip.split == "train" and clip.label == "anomaly":
+        raise ValueError("an anomaly among the training clips; training clips are normal")
+    return clip
+
+
+def build_table(root: Path, machine: str, rows: list[Row]) -> ClipTable:
+    """The rows as columns."""
+    paths, clips, sizes, times = zip(*rows, strict=True)
+    return ClipTable(
+        machine=machine,
+        root=root,
+        path=np.array(paths),
+        section=np.array([clip.section for clip in clips], dtype=np.int16),
+        domain=np.array([clip.domain for clip in clips], dtype="U6"),
+        split=np.array([clip.split for clip in clips], dtype="U5"),
+        label=np.array([clip.label for clip in clips], dtype="U7"),
+        attributes=np.array([clip.attributes for clip in clips]),
+        size=np.array(sizes, dtype=np.int64),
+        mtime_ns=np.array(times, dtype=np.int64),
+    )

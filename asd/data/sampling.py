@@ -1,0 +1,195 @@
+"""Which clips make a training step: phase 1 from source, phase 2 with one section from target (Report 2.4).
+
+A step is a pure function of (seed, step): any worker may draw any step, in any order, again after a restart.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from asd.data.clips import ClipTable
+
+# One stream of random numbers for each purpose, so that no two of them see the same numbers.
+ORDER, MIXING, TARGET = range(3)
+
+
+@dataclass(frozen=True)
+class Draw:
+    """One training step as index arrays, all (batch,).
+
+    Attributes:
+        clip: int64, rows of the table.
+        partner: int64, rows of the clips mixed in, always of another section.
+        section: int64, class of each clip: the position in `table.sections`.
+        partner_section: int64, class of each partner.
+        mix_weight: float32, weight of the partner; 0 where a clip stays as it is.
+        first_column: int64, first column of the piece in the spectrograms of both clips.
+    """
+
+    clip: np.ndarray
+    partner: np.ndarray
+    section: np.ndarray
+    partner_section: np.ndarray
+    mix_weight: np.ndarray
+    first_column: np.ndarray
+
+
+class BalancedSource:
+    """Phase 1: clips of the source domain, as many of each section as the batch allows.
+
+    Slot after slot the sections take turns; each hands out its clips in random order, reshuffled when all were seen.
+
+    Args:
+        table: The clips.
+        batch_size: Clips of a step.
+        mix_range: Lowest and highest weight of the partner (Table 3: [0, 0.5)).
+        mix_probability: Of mixing a clip at all.
+        n_frames: Columns of a piece.
+        n_columns: (clips,) columns of each clip's spectrogram.
+        seed: Of all randomness.
+
+    Raises:
+        ValueError: An argument is out of range, a section has no clips of the domain, a clip is too short,
+            or there is only one section.
+    """
+
+    def __init__(
+        self,
+        table: ClipTable,
+        *,
+        batch_size: int,
+        mix_range: tuple[float, float],
+        mix_probability: float,
+        n_frames: int,
+        n_columns: np.ndarray,
+        seed: int,
+    ) -> None:
+        check_arguments(batch_size, mix_range, mix_probability, seed)
+        check_columns(table, n_frames, n_columns)
+        self.batch_size = batch_size
+        self.mix_range = mix_range
+        self.mix_probability = mix_probability
+        self.n_frames = n_frames
+        self.n_columns = n_columns
+        self.seed = seed
+        self.source = clips_by_section(table, "source")
+        n_clips = sum(len(clips) for clips in self.source)
+        self.n_steps_per_epoch = max(1, -(-n_clips // batch_size))
+
+    def draw(self, step: int) -> Draw:
+        """The draw of one step, counted from 0 over all epochs."""
+        slot = step * self.batch_size + np.arange(self.batch_size)
+        section, number = slot % len(self.source), slot // len(self.source)
+        clip = self._clips(section, number, step)
+        random = np.random.default_rng([self.seed, MIXING, step])
+        partner_section = (section + random.integers(1, len(self.source), self.batch_size)) % len(self.source)
+        partner = pick(self._pools(step), partner_section, random)
+        columns = np.minimum(self.n_columns[clip], self.n_columns[partner])
+        first_column = random.integers(0, columns - self.n_frames, endpoint=True)
+        return Draw(clip, partner, section, partner_section, self._mix_weight(random), first_column)
+
+    def _clips(self, section: np.ndarray, number: np.ndarray, step: int) -> np.ndarray:
+        """The clip of each slot: the `number`-th that its section hands out."""
+        return np.array([self._source_clip(*slot) for slot in zip(section.tolist(), number.tolist(), strict=True)])
+
+    def _source_clip(self, section: int, number: int) -> int:
+        cycle, place = divmod(number, len(self.source[section]))
+        return int(self.source[section][shuffled(len(self.source[section]), self.seed, ORDER, section, cycle)[place]])
+
+    def _pools(self, step: int) -> list[np.ndarray]:
+        """The clips that partners come from, by section."""
+        return self.source
+
+    def _mix_weight(self, random: np.random.Generator) -> np.ndarray:
+        """(batch,) float32 weights of the partners (Report 2.3)."""
+        low, high = np.float32(self.mix_range[0]), np.float32(self.mix_range[1])
+        weight = np.minimum(low + (high - low) * random.random(self.batch_size, np.float32), np.nextafter(high, low))
+        return np.where(random.random(self.batch_size) < self.mix_probability, weight, np.float32(0))
+
+
+class TargetStep(BalancedSource):
+    """Phase 2: in each step one section, drawn anew, gives clips of the target domain, the others of the source.
+
+    That holds for partners too. Within a step the section hands out its few target clips in random order, reshuffled
+    when all were seen. Arguments and errors as of BalancedSource; every section needs target clips as well.
+    """
+
+    def __init__(self, table: ClipTable, **arguments: object) -> None:
+        super().__init__(table, **arguments)  # type: ignore[arg-type]
+        self.target = clips_by_section(table, "target")
+
+    def target_section(self, step: int) -> int:
+        """The class whose clips come from the target domain in a step."""
+        return int(np.random.default_rng([self.seed, TARGET, step]).integers(len(self.target)))
+
+    def _clips(self, section: np.ndarray, number: np.ndarray, step: int) -> np.ndarray:
+        clip = super()._clips(section, number, step)
+        chosen = self.target_section(step)
+        slots = np.flatnonzero(section == chosen)
+        pool = self.target[chosen]
+        n_rounds = -(-len(slots) // len(pool))
+        orders = [shuffled(len(pool), self.seed, TARGET, step, turn) for turn in range(n_rounds)]
+        if orders:
+            clip[slots] = pool[np.concatenate(orders)[: len(slots)]]
+        return clip
+
+    def _pools(self, step: int) -> list[np.ndarray]:
+        chosen = self.target_section(step)
+        return [*self.source[:chosen], self.target[chosen], *self.source[chosen + 1 :]]
+
+
+@lru_cache(maxsize=256)
+def shuffled(n_items: int, *key: int) -> np.ndarray:
+    """(n_items,) a random order that only the key determines."""
+    order = np.random.default_rng(key).permutation(n_items)
+    order.flags.writeable = False
+    return order
+
+
+def pick(pools: list[np.ndarray], which: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """An entry of each pool that `which` names, all equally likely."""
+    place = random.integers(np.array([len(pool) for pool in pools])[which])
+    return np.array([pools[pool][at] for pool, at in zip(which.tolist(), place.tolist(), strict=True)])
+
+
+def clips_by_section(table: ClipTable, domain: str) -> list[np.ndarray]:
+    """The training clips of a domain as rows of the table, one array per class.
+
+    Raises:
+        ValueError: There are fewer than two sections, or one has no clips of the domain.
+    """
+    sections = table.sections
+    if len(sections) < 2:
+        raise ValueError(
+            f"{table.machine}: {len(sections)} section with training clips; a classifier of sections needs at least 2"
+        )
+    here = table.is_train & (table.domain == domain)
+    clips = [np.flatnonzero(here & (table.section == section)) for section in sections]
+    empty = [f"{section:02d}" for section, found in zip(sections, clips, strict=True) if not len(found)]
+    if empty:
+        raise ValueError(f"{table.machine}: no training clips from the {domain} domain in section {', '.join(empty)}")
+    return clips
+
+
+def check_arguments(batch_size: int, mix_range: tuple[float, float], mix_probability: float, seed: int) -> None:
+    """Raises ValueError where an argument is out of range."""
+    low, high = mix_range
+    if batch_size < 1:
+        raise ValueError(f"batch_size={batch_size}: must be at least 1")
+    if not 0 <= low <= high <= 1:
+        raise ValueError(f"mix_range={low, high}: must be two weights, 0 <= low <= high <= 1")
+    if not 0 <= mix_probability <= 1:
+        raise ValueError(f"mix_probability={mix_probability}: must be between 0 and 1")
+    if seed < 0:
+        raise ValueError(f"seed={seed}: must not be negative")
+
+
+def check_columns(table: ClipTable, n_frames: int, n_columns: np.ndarray) -> None:
+    """Raises ValueError where the columns are not those of the table, or a training clip has too few."""
+    if n_columns.shape != (len(table),):
+        raise ValueError(f"n_columns of shape {n_columns.shape}: must be ({len(table)},), one per clip of the table")
+    short = np.flatnonzero(table.is_train & (n_columns < n_frames))
+    if len(short):
+        path, n_found = table.path[short[0]], n_columns[short[0]]
+        raise ValueError(f"{path}: {n_found} columns, a piece needs {n_frames}; {len(short)} such training clips")

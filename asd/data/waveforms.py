@@ -1,0 +1,353 @@
+"""Waveforms of all clips of a machine as one array: decoded once, mapped from disk, read by windows.
+
+The cache file holds the samples of all clips end to end (int16), then 16 bytes per clip (its length as int64, the
+CRC-32 of its samples as int64) and a seal of 16 bytes (the number of clips, the file's kind and version). It appears
+under its name only when it is whole, and is made again when it does not hold what its checksums say.
+"""
+
+import hashlib
+import os
+import threading
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import soundfile
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from asd.data.clips import ClipTable
+
+SEAL = b"asdbank1"
+FULL_SCALE = 32768
+CLIPS_AT_ONCE = 256
+
+
+class WaveformBank:
+    """The samples of many clips, and windows of them.
+
+    Attributes:
+        samples: (samples,) int16, all clips end to end.
+        offsets: (clips,) int64, where each clip starts.
+        lengths: (clips,) int64, samples of each clip.
+        file: What `samples` is mapped from; None where they lie in memory.
+    """
+
+    def __init__(self, samples: Tensor, lengths: Tensor, file: Path | None = None) -> None:
+        self.samples = samples
+        self.lengths = lengths
+        self.offsets = lengths.cumsum(0) - lengths
+        self.file = file
+
+    @classmethod
+    def open(
+        cls,
+        table: ClipTable,
+        cache: Path,
+        *,
+        sample_rate: int,
+        min_samples: int,
+        threads: int | None = None,
+        progress: bool,
+    ) -> "WaveformBank":
+        """The bank of a table's clips, row by row: decoded at the first call, mapped from the cache at the next.
+
+        Args:
+            table: The clips; they count as the same as long as path, size and time of change are.
+            cache: Folder for the decoded samples.
+            sample_rate: That the clips must have, in Hz; nothing is resampled.
+            min_samples: That a clip must have.
+            threads: That decode; one per core where None.
+            progress: Whether to show a progress bar.
+
+        Raises:
+            ValueError: Clips are damaged or of another format; the message names every one of them.
+        """
+        paths = [table.absolute(row) for row in range(len(table))]
+        file = cache.absolute() / f"{table.machine}-{content_key(table, paths, sample_rate)}.bank"
+        with ThreadPoolExecutor(threads or n_cores()) as pool:
+            lengths = read_lengths(file, len(paths), pool)
+            if lengths is None:
+                decode_all(paths, file, sample_rate, min_samples, pool, progress, table.machine)
+                lengths = read_lengths(file, len(paths), pool)
+        if lengths is None:
+            raise OSError(f"{file}: does not hold what was just written; is the disk damaged?")
+        refuse([too_short(paths[row], lengths[row], min_samples) for row in np.flatnonzero(lengths < min_samples)])
+        return cls(map_samples(file, int(lengths.sum())), torch.from_numpy(lengths), file)
+
+    @classmethod
+    def from_arrays(cls, arrays: Sequence[np.ndarray]) -> "WaveformBank":
+        """A bank in memory.
+
+        Args:
+            arrays: (samples,) int16, one per clip.
+        """
+        lengths = torch.tensor([len(array) for array in arrays], dtype=torch.int64)
+        return cls(torch.from_numpy(np.concatenate(arrays).astype(np.int16, casting="safe")), lengths)
+
+    def __len__(self) -> int:
+        """The number of clips."""
+        return len(self.lengths)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What another process needs: of a mapped bank the name of the file, not the samples."""
+        return {**self.__dict__, "samples": None if self.file else self.samples}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Maps the file again."""
+        self.__dict__.update(state)
+        if self.file:
+            self.samples = map_samples(self.file, int(self.lengths.sum()))
+
+    def to(self, device: torch.device | str) -> "WaveformBank":
+        """The bank with its samples on a device; itself where they are there already."""
+        samples = self.samples.to(device)
+        if samples is self.samples:
+            return self
+        return WaveformBank(samples, self.lengths.to(device))
+
+    def windows(
+        self, clip: Tensor, first_sample: Tensor, length: int, *, pad: str, clip_length: Tensor | None = None
+    ) -> Tensor:
+        """Windows of clips as waveforms in [−1, 1), float32; arguments as of `windows_int16`."""
+        raw = self.windows_int16(clip, first_sample, length, pad=pad, clip_length=clip_length)
+        return raw.float().mul_(1 / FULL_SCALE)
+
+    def windows_int16(
+        self, clip: Tensor, first_sample: Tensor, length: int, *, pad: str, clip_length: Tensor | None = None
+    ) -> Tensor:
+        """Windows of clips as they were recorded, in one gather.
+
+        Args:
+            clip: (windows,) rows of the clips.
+            first_sample: (windows,) where each window starts, in samples of its clip; may be negative.
+            length: Of the windows, in samples; they may pass the end of the clip.
+            pad: What lies beyond a clip's ends: its mirror image ("reflect", the edge not repeated) or "zeros".
+            clip_length: (windows,) samples after which a clip counts as ended; all of it where None.
+
+        Returns:
+            (windows, length) int16.
+
+        Raises:
+            ValueError: Another kind of padding.
+        """
+        if pad not in ("reflect", "zeros"):
+            raise ValueError(f"pad={pad}: must be reflect or zeros")
+        offset = self.offsets[clip]
+        clip_length = self.lengths[clip] if clip_length is None else clip_length
+        inside = (first_sample >= 0) & (first_sample + length <= clip_length)
+        if length > len(self.samples):  # no row can be inside
+            return self._padded(offset, first_sample, length, pad, clip_length)
+        start = (offset + first_sample).clamp(0, len(self.samples) - length)
+        windows = self.samples.unfold(0, length, 1).index_select(0, start)
+        edge = (~inside).nonzero()[:, 0]
+        if len(edge):
+            windows[edge] = self._padded(offset[edge], first_sample[edge], length, pad, clip_length[edge])
+        return windows
+
+    def _padded(self, offset: Tensor, first_sample: Tensor, length: int, pad: str, clip_length: Tensor) -> Tensor:
+        """Windows that pass an end of their clip, sample by sample."""
+        at = first_sample[:, None] + torch.arange(length, device=first_sample.device)
+        last = clip_length[:, None] - 1
+        if pad == "zeros":
+            inside = (at >= 0) & (at <= last)
+            return self.samples[offset[:, None] + at.clamp_(min=0).minimum(last)].mul_(inside)
+        mirrored = last - (at.remainder(2 * last.clamp(min=1)) - last).abs()
+        return self.samples[offset[:, None] + mirrored]
+
+
+def n_cores() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def map_samples(file: Path, n_samples: int) -> Tensor:
+    """The samples at the start of a cache file, read when touched and shared between processes."""
+    return torch.from_file(str(file), shared=False, size=n_samples, dtype=torch.int16)
+
+
+def content_key(table: ClipTable, paths: list[Path], sample_rate: int) -> str:
+    """Identity of the content: where the clips lie, their sizes and times of change."""
+    digest = hashlib.sha256(f"{sample_rate}\n".encode())
+    for path, size, mtime_ns in zip(paths, table.size, table.mtime_ns, strict=True):
+        digest.update(os.fsencode(f"{path}\0{size}\0{mtime_ns}\n"))
+    return digest.hexdigest()[:32]
+
+
+def read_lengths(file: Path, n_clips: int, pool: ThreadPoolExecutor) -> np.ndarray | None:
+    """The lengths of a cache file's clips; None where it is missing, damaged or another's."""
+    tail = 16 * n_clips + 16
+    if not file.is_file() or file.stat().st_size <= tail:
+        return None
+    content = np.memmap(file, mode="r")
+    if content[-16:].tobytes() != seal(n_clips):
+        return None
+    lengths, checksums = np.frombuffer(content[-tail:-16].tobytes(), np.int64).reshape(2, n_clips)
+    if lengths.min() < 1 or 2 * lengths.sum() != len(content) - tail:
+        return None
+    ends = 2 * lengths.cumsum()
+    found = pool.map(lambda start, end: checksum(content[start:end]), ends - 2 * lengths, ends)
+    return lengths.copy() if np.array_equal(checksums, np.fromiter(found, np.int64, n_clips)) else None
+
+
+def checksum(values: np.ndarray) -> int:
+    """CRC-32 of an array's bytes: several gigabytes a second on one core."""
+    return zlib.crc32(values.data)
+
+
+def seal(n_clips: int) -> bytes:
+    """The last bytes of a cache file."""
+    return n_clips.to_bytes(8, "little") + SEAL
+
+
+def decode_all(
+    paths: list[Path],
+    file: Path,
+    sample_rate: int,
+    min_samples: int,
+    pool: ThreadPoolExecutor,
+    progress: bool,
+    machine: str,
+) -> None:
+    """Decodes clips into a cache file.
+
+    Raises:
+        ValueError: Clips are unusable; the message names every one of them.
+    """
+    problems: list[str] = []
+    lengths: list[int] = []
+    checksums: list[int] = []
+
+    def decode(path: Path) -> tuple[np.ndarray, int] | str:
+        try:
+            samples = read_waveform(path, sample_rate=sample_rate, min_samples=min_samples)
+        except ValueError as error:
+            return str(error)
+        return samples, checksum(samples)
+
+    with replacing(file) as target:
+        for clip in tqdm(
+            in_order(decode, paths, pool), desc=f"decoding {machine}", total=len(paths), disable=not progress
+        ):
+            if isinstance(clip, str):
+                problems.append(clip)
+            else:
+                target.write(clip[0])
+                lengths.append(len(clip[0]))
+                checksums.append(clip[1])
+        refuse(problems)
+        target.write(np.array([lengths, checksums], dtype=np.int64).tobytes() + seal(len(paths)))
+
+
+def in_order(decode: Callable[[Path], Any], paths: list[Path], pool: ThreadPoolExecutor) -> Iterator[Any]:
+    """Results in the order of the paths; few enough lie in memory at a time."""
+    for start in range(0, len(paths), CLIPS_AT_ONCE):
+        yield from pool.map(decode, paths[start : start + CLIPS_AT_ONCE])
+
+
+@contextmanager
+def replacing(file: Path) -> Iterator[BinaryIO]:
+    """A file that takes its place on the disk when it is whole, or not at all; other processes may do the same."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    temporary = file.with_name(f".{file.name}.{os.getpid()}-{threading.get_ident()}.tmp")
+    try:
+        with open(temporary, "wb") as target:
+            yield target
+            target.flush()
+            os.fsync(target.fileno())
+        os.replace(temporary, file)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def refuse(problems: list[str]) -> None:
+    """Raises ValueError where there are problems, with all of them."""
+    if problems:
+        raise ValueError(
+            f"{len(problems)} clips cannot be used; correct or remove them, nothing is skipped:\n  "
+            + "\n  ".join(problems)
+        )
+
+
+def read_waveform(path: Path, *, sample_rate: int, min_samples: int) -> np.ndarray:
+    """Reads one recording: mono, of the right rate, whole. PCM 16 stays as it is, bit by bit.
+
+    Args:
+        path: A WAV file.
+        sample_rate: That it must have, in Hz.
+        min_samples: That it must have.
+
+    Returns:
+        (samples,) int16.
+
+    Raises:
+        ValueError: The file is missing, damaged, or of another format.
+    """
+    try:
+        missing = missing_bytes(path)
+        with soundfile.SoundFile(path) as sound:
+            check_format(path, sound, sample_rate)
+            promised = sound.frames
+            samples = read_int16(path, sound)
+    except (OSError, soundfile.SoundFileError) as error:
+        raise ValueError(f"{path}: cannot be read as sound ({error})") from None
+    if missing or len(samples) < promised:
+        raise ValueError(f"{path}: truncated; its header promises more sound than the file holds. Copy it again")
+    if len(samples) < min_samples:
+        raise ValueError(too_short(path, len(samples), min_samples))
+    return samples
+
+
+def too_short(path: Path, n_samples: int, min_samples: int) -> str:
+    """What is wrong with a short clip."""
+    if n_samples == 0:
+        return f"{path}: holds no sound (0 samples)"
+    return f"{path}: too short, {n_samples} samples; one piece needs {min_samples}"
+
+
+def missing_bytes(path: Path) -> int:
+    """Bytes that a WAV file's header promises and the file does not hold; soundfile reads the rest without a word."""
+    size = path.stat().st_size
+    with open(path, "rb") as file:
+        head = file.read(12)
+        if head[:4] != b"RIFF" or head[8:] != b"WAVE":
+            return 0
+        while len(chunk := file.read(8)) == 8:
+            length = int.from_bytes(chunk[4:], "little")
+            if chunk[:4] == b"data":
+                return max(0, file.tell() + length - size)
+            file.seek(length + length % 2, os.SEEK_CUR)
+    return 0
+
+
+def check_format(path: Path, sound: soundfile.SoundFile, sample_rate: int) -> None:
+    """Raises ValueError where a recording has several channels or another sampling rate."""
+    if sound.channels != 1:
+        raise ValueError(f"{path}: {sound.channels} channels; recordings have 1. Extract one channel")
+    if sound.samplerate != sample_rate:
+        raise ValueError(f"{path}: {sound.samplerate} Hz, expected {sample_rate} Hz. Nothing is resampled here")
+
+
+def read_int16(path: Path, sound: soundfile.SoundFile) -> np.ndarray:
+    """The samples of an open recording as int16.
+
+    Raises:
+        ValueError: Floating-point samples that are not finite or beyond ±1.
+    """
+    if sound.subtype not in ("FLOAT", "DOUBLE"):
+        return sound.read(dtype="int16")
+    values = sound.read(dtype="float64")
+    if not np.isfinite(values).all():
+        raise ValueError(f"{path}: holds values that are no numbers (NaN or infinite)")
+    if len(values) and np.abs(values).max() > 1:
+        raise ValueError(
+            f"{path}: floating-point samples reach {np.abs(values).max():g}; full scale is 1. Scale it down"
+        )
+    return np.clip(np.rint(values * FULL_SCALE), -FULL_SCALE, FULL_SCALE - 1).astype(np.int16)
