@@ -80,11 +80,6 @@ def spectrogram_settings(values: Mapping[str, Any]) -> SpectrogramSettings:
     return SpectrogramSettings(**{key: value for key, value in values.items() if key != "name"})
 
 
-def spectrogram_settings(values: Mapping[str, Any]) -> SpectrogramSettings:
-    """The settings that a configuration's input group describes; its name is none of them."""
-    return SpectrogramSettings(**{key: value for key, value in values.items() if key != "name"})
-
-
 def check_choice(name: str, value: str, allowed: tuple[str, ...]) -> None:
     """Raises ValueError where a value is none of the allowed ones."""
     if value not in allowed:
