@@ -130,9 +130,9 @@ def checked(config: DictConfig, name: str) -> dict[str, Any]:
         hints = {"machine": f", one of {', '.join(MACHINES)}"}
         lines = (f"{key} is missing: add {key}=… to the command{hints.get(key, '')}" for key in missing)
         raise ValueError("\n".join(lines))
-    plain = OmegaConf.to_container(config, resolve=True)
-    assert isinstance(plain, dict)
-    plain = {str(key): value for key, value in plain.items() if key not in ("hydra", "experiment")}
+    values = OmegaConf.to_container(config, resolve=True)
+    assert isinstance(values, dict)
+    plain = {str(key): value for key, value in values.items() if key not in ("hydra", "experiment")}
     check(plain, SCHEMAS[name])
     require(plain, name)
     return plain

@@ -11,12 +11,12 @@ from torch import Tensor
 from tqdm import tqdm
 
 from asd.allocator import keep_freed_memory
+from asd.atomic import replacing
 from asd.data.clips import ClipTable, scan_machine
 from asd.data.waveforms import WaveformBank
 from asd.pieces.spectrogram import min_samples, spectrogram_settings
 from asd.report.results import logmel_scores, write_results
 from asd.requirements import machine_list
-from asd.runs.atomic import replacing
 from asd.runs.folder import RunFolder, find_runs
 from asd.runs.identity import is_done, read_manifest, sha256, write_manifest
 from asd.runs.scores import ScoreTable, write_scores
@@ -185,12 +185,18 @@ def score_logmel_neighbours(config: Mapping[str, Any]) -> None:
     for machine, run in {run.machine: run for run in find_runs(config["name"], machine_list(config))}.items():
         table, bank = open_clips(run, config)
         rate = run.read_config()["input"]["sample_rate"]
-        features = np.stack([mean_log_mel(bank.waveform(clip).numpy(), rate) for clip in range(len(bank))])
+        features = np.stack([mean_log_mel(whole_clip(bank, clip), rate) for clip in range(len(bank))])
         scores = np.empty(len(table))
         for section in np.unique(table.section):
             rows = np.flatnonzero(table.section == section)
             scores[rows] = nearest_distance(features[rows], table.is_train[rows])
         write_scores(logmel_scores(config["name"], machine), ScoreTable.of_clips(table, scores))
+
+
+def whole_clip(bank: WaveformBank, clip: int) -> NDArray[np.float32]:
+    """The waveform of a clip, (samples,), in [−1, 1)."""
+    row = torch.tensor([clip])
+    return bank.windows(row, torch.zeros_like(row), int(bank.lengths[clip]), pad="zeros")[0].numpy()
 
 
 def choose_device(accelerator: str) -> torch.device:

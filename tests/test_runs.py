@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from asd.runs.atomic import replacing, write_json, write_text
+from asd.atomic import replacing, write_json, write_text
 from asd.runs.folder import RunFolder, address, find_runs, phase_name
 from asd.runs.identity import differences, essential, is_done, read_manifest, refuse_other, write_manifest
 from asd.runs.record import read_record, to_csv

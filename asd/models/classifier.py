@@ -43,7 +43,7 @@ class SectionClassifier(pl.LightningModule):
         self.backbone = backbone
         self.arcface = arcface
         self.frozen = frozen  # a plain list: registered modules would stand in the checkpoint twice
-        self.sgd = {"lr": lr, "momentum": momentum, "nesterov": nesterov, "weight_decay": weight_decay}
+        self.sgd: dict[str, Any] = {"lr": lr, "momentum": momentum, "nesterov": nesterov, "weight_decay": weight_decay}
         self.schedule = schedule
         self.seed = seed
         self.pieces_per_step = 0

@@ -9,16 +9,16 @@ from typing import Any
 
 import numpy as np
 
+from asd.atomic import write_json, write_text
 from asd.report.table import TableRow, csv_table, markdown_table, published_rows, text_table
-from asd.runs.atomic import write_json, write_text
 from asd.runs.folder import OUTPUTS, RunFolder, find_runs
 from asd.runs.identity import is_done, read_manifest
 from asd.runs.scores import ScoreTable, read_scores
 from asd.scoring.ensemble import combine, oracle_order, submissions
-from asd.scoring.metrics import MetricRow, machine_row, official_score, scorable, section_rows
+from asd.scoring.metrics import MetricRow, Rule, machine_row, official_score, scorable, section_rows
 
 LOGMEL = "1-NN on mean log-mel"
-RULE = "2021"
+RULE: Rule = "2021"
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import torch
 from lightning_fabric.plugins import TorchCheckpointIO
 from torch import nn
 
-from asd.runs.atomic import replacing
+from asd.atomic import replacing
 from asd.runs.folder import RunFolder
 
 FORMAT = 1

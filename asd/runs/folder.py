@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from asd.runs.atomic import write_text
+from asd.atomic import write_text
 
 OUTPUTS = Path("outputs")
 

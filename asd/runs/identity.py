@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from asd.runs.atomic import write_json
+from asd.atomic import write_json
 from asd.runs.folder import RunFolder
 from asd.schema import flatten
 

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytorch_lightning as pl
 
-from asd.runs.atomic import write_text
+from asd.atomic import write_text
+from asd.models.classifier import SectionClassifier
 from asd.runs.folder import RunFolder
 from asd.runs.status import write_status
 
@@ -38,12 +39,13 @@ class EpochRecord(pl.Callback):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Writes the line."""
+        assert isinstance(pl_module, SectionClassifier)
         seconds = time.monotonic() - self.started
         pieces = (trainer.global_step - self.first_step) * pl_module.pieces_per_step
         line = {
             "epoch": trainer.current_epoch,
             "step": trainer.global_step,
-            **{key: float(value) for key, value in pl_module.epoch_metrics().items()},
+            **pl_module.epoch_metrics(),
             "pieces_per_second": round(pieces / seconds, 2),
             "seconds": round(seconds, 3),
         }

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from asd.atomic import write_text
 from asd.data.clips import ClipTable
-from asd.runs.atomic import write_text
 from asd.scoring.metrics import TestClips
 
 

@@ -6,7 +6,7 @@ import socket
 import time
 from typing import Any, Literal
 
-from asd.runs.atomic import write_json
+from asd.atomic import write_json
 from asd.runs.folder import RunFolder
 
 State = Literal["pending", "running", "done", "failed", "interrupted"]

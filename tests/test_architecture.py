@@ -1,0 +1,104 @@
+"""The layout is the architecture: who may know whom."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+ASD = ROOT / "asd"
+HEAVY = {"torch", "pytorch_lightning", "lightning_fabric", "timm", "wandb", "sklearn", "librosa"}
+
+# Which file may import a library that shapes the house. Nothing else may.
+KNOWS = {
+    "hydra": {"configuration.py"},
+    "omegaconf": {"configuration.py"},
+    "wandb": {"report/dashboard.py"},
+    "timm": {"models/timm_cnn.py"},
+    "pytorch_lightning": {
+        "data/datamodule.py",
+        "models/classifier.py",
+        "experiment.py",
+        "runs/checkpoint.py",
+        "runs/record.py",
+        "report/dashboard.py",
+    },
+    "lightning_fabric": {"runs/checkpoint.py"},
+}
+
+# Rooms in the order of the sound: a room imports from itself and from earlier ones.
+ROOMS = ["schema", "atomic", "allocator", "pieces", "scoring", "data", "models", "runs", "report", "requirements"]
+ROOMS += ["configuration", "experiment", "evaluation", "cli"]
+
+LIGHT = ["asd", "asd.schema", "asd.configuration", "asd.requirements", "asd.cli", "asd.data.clips", "asd.runs.identity"]
+
+
+def sources() -> list[Path]:
+    """Every file of the package."""
+    return sorted(ASD.rglob("*.py"))
+
+
+def imports(path: Path) -> set[str]:
+    """The modules that a file imports anywhere, except for type checkers alone."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+            found.add(node.module)
+    return found
+
+
+def room(module: str) -> str:
+    """The room of a module of ours: the part after `asd`."""
+    return module.split(".")[1]
+
+
+@pytest.mark.parametrize("path", sources(), ids=lambda path: path.relative_to(ASD).as_posix())
+def test_a_library_stays_in_its_room(path: Path) -> None:
+    libraries = {module.partition(".")[0] for module in imports(path)}
+    here = path.relative_to(ASD).as_posix()
+    for library in libraries & KNOWS.keys():
+        assert here in KNOWS[library], f"{here} may not know {library}"
+
+
+@pytest.mark.parametrize("path", sources(), ids=lambda path: path.relative_to(ASD).as_posix())
+def test_rooms_look_one_way(path: Path) -> None:
+    if path.name == "__init__.py":
+        return  # asd/__init__.py offers load_run, lazily
+    here = path.relative_to(ASD).with_suffix("").parts[0]
+    for module in imports(path):
+        if module.startswith("asd."):
+            assert ROOMS.index(room(module)) <= ROOMS.index(here), f"{here} looks back at {module}"
+
+
+def test_no_import_circle_between_files() -> None:
+    graph = {
+        ".".join(path.relative_to(ROOT).with_suffix("").parts): {m for m in imports(path) if m.startswith("asd.")}
+        for path in sources()
+        if path.name != "__init__.py"
+    }
+    done: set[str] = set()
+
+    def visit(module: str, above: tuple[str, ...]) -> None:
+        assert module not in above, f"circle: {' → '.join((*above, module))}"
+        if module not in done:
+            for other in graph.get(module, ()):
+                visit(other, (*above, module))
+            done.add(module)
+
+    for module in graph:
+        visit(module, ())
+
+
+def test_the_way_to_a_mistake_is_light() -> None:
+    code = f"import sys, {', '.join(LIGHT)}; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert not HEAVY & {module.partition(".")[0] for module in loaded}
+
+
+@pytest.mark.parametrize("name", ["utils", "helpers", "common", "base", "misc"])
+def test_files_are_named_after_what_they_hold(name: str) -> None:
+    assert not list(ASD.rglob(f"{name}.py"))
