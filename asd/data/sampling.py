@@ -10,8 +10,8 @@ import numpy as np
 
 from asd.data.clips import ClipTable
 
-# One stream of random numbers for each purpose, so that no two of them see the same numbers.
-ORDER, MIXING, TARGET = range(3)
+# One stream of random numbers for each purpose. Not by the length of the key: numpy fills short keys up with zeros.
+ORDER, MIXING, TARGET_SECTION, TARGET_ORDER = range(4)
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,8 @@ class BalancedSource:
             or there is only one section.
     """
 
+    domains: tuple[str, ...] = ("source",)
+
     def __init__(
         self,
         table: ClipTable,
@@ -73,7 +75,8 @@ class BalancedSource:
         self.n_frames = n_frames
         self.n_columns = n_columns
         self.seed = seed
-        self.source = clips_by_section(table, "source")
+        self.clips = {domain: clips_by_section(table, domain) for domain in self.domains}
+        self.source = self.clips["source"]
         n_clips = sum(len(clips) for clips in self.source)
         self.n_steps_per_epoch = max(1, -(-n_clips // batch_size))
 
@@ -115,28 +118,26 @@ class TargetStep(BalancedSource):
     when all were seen. Arguments and errors as of BalancedSource; every section needs target clips as well.
     """
 
-    def __init__(self, table: ClipTable, **arguments: object) -> None:
-        super().__init__(table, **arguments)  # type: ignore[arg-type]
-        self.target = clips_by_section(table, "target")
+    domains = ("source", "target")
 
     def target_section(self, step: int) -> int:
         """The class whose clips come from the target domain in a step."""
-        return int(np.random.default_rng([self.seed, TARGET, step]).integers(len(self.target)))
+        return int(np.random.default_rng([self.seed, TARGET_SECTION, step]).integers(len(self.source)))
 
     def _clips(self, section: np.ndarray, number: np.ndarray, step: int) -> np.ndarray:
         clip = super()._clips(section, number, step)
         chosen = self.target_section(step)
         slots = np.flatnonzero(section == chosen)
-        pool = self.target[chosen]
+        pool = self.clips["target"][chosen]
         n_rounds = -(-len(slots) // len(pool))
-        orders = [shuffled(len(pool), self.seed, TARGET, step, turn) for turn in range(n_rounds)]
+        orders = [shuffled(len(pool), self.seed, TARGET_ORDER, step, turn) for turn in range(n_rounds)]
         if orders:
             clip[slots] = pool[np.concatenate(orders)[: len(slots)]]
         return clip
 
     def _pools(self, step: int) -> list[np.ndarray]:
         chosen = self.target_section(step)
-        return [*self.source[:chosen], self.target[chosen], *self.source[chosen + 1 :]]
+        return [*self.source[:chosen], self.clips["target"][chosen], *self.source[chosen + 1 :]]
 
 
 @lru_cache(maxsize=256)

@@ -12,8 +12,9 @@ import zlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
 import numpy as np
 import soundfile
@@ -26,6 +27,8 @@ from asd.data.clips import ClipTable
 SEAL = b"asdbank1"
 FULL_SCALE = 32768
 CLIPS_AT_ONCE = 256
+
+T = TypeVar("T")
 
 
 class WaveformBank:
@@ -73,7 +76,9 @@ class WaveformBank:
         with ThreadPoolExecutor(threads or n_cores()) as pool:
             lengths = read_lengths(file, len(paths), pool)
             if lengths is None:
-                decode_all(paths, file, sample_rate, min_samples, pool, progress, table.machine)
+                read = partial(read_waveform, sample_rate=sample_rate, min_samples=min_samples)
+                with tqdm(desc=f"decoding {table.machine}", total=len(paths), disable=not progress) as bar:
+                    decode_all(paths, file, read, pool, bar.update)
                 lengths = read_lengths(file, len(paths), pool)
         if lengths is None:
             raise OSError(f"{file}: does not hold what was just written; is the disk damaged?")
@@ -157,7 +162,7 @@ class WaveformBank:
         if pad == "zeros":
             inside = (at >= 0) & (at <= last)
             return self.samples[offset[:, None] + at.clamp_(min=0).minimum(last)].mul_(inside)
-        mirrored = last - (at.remainder(2 * last.clamp(min=1)) - last).abs()
+        mirrored = last - (at.remainder((2 * last).clamp(min=1)) - last).abs()
         return self.samples[offset[:, None] + mirrored]
 
 
@@ -210,13 +215,18 @@ def seal(n_clips: int) -> bytes:
 def decode_all(
     paths: list[Path],
     file: Path,
-    sample_rate: int,
-    min_samples: int,
+    read: Callable[[Path], np.ndarray],
     pool: ThreadPoolExecutor,
-    progress: bool,
-    machine: str,
+    advance: Callable[[], Any],
 ) -> None:
     """Decodes clips into a cache file.
+
+    Args:
+        paths: Of the clips.
+        file: To be written.
+        read: Decodes one clip.
+        pool: Threads that decode.
+        advance: Is called after each clip.
 
     Raises:
         ValueError: Clips are unusable; the message names every one of them.
@@ -224,32 +234,31 @@ def decode_all(
     problems: list[str] = []
     lengths: list[int] = []
     checksums: list[int] = []
-
-    def decode(path: Path) -> tuple[np.ndarray, int] | str:
-        try:
-            samples = read_waveform(path, sample_rate=sample_rate, min_samples=min_samples)
-        except ValueError as error:
-            return str(error)
-        return samples, checksum(samples)
-
     with replacing(file) as target:
-        for clip in tqdm(
-            in_order(decode, paths, pool), desc=f"decoding {machine}", total=len(paths), disable=not progress
-        ):
+        for clip in in_order(lambda path: attempt(read, path), paths, pool):
             if isinstance(clip, str):
                 problems.append(clip)
             else:
-                target.write(clip[0])
-                lengths.append(len(clip[0]))
-                checksums.append(clip[1])
+                target.write(clip.data)
+                lengths.append(len(clip))
+                checksums.append(checksum(clip))
+            advance()
         refuse(problems)
         target.write(np.array([lengths, checksums], dtype=np.int64).tobytes() + seal(len(paths)))
 
 
-def in_order(decode: Callable[[Path], Any], paths: list[Path], pool: ThreadPoolExecutor) -> Iterator[Any]:
+def attempt(read: Callable[[Path], np.ndarray], path: Path) -> np.ndarray | str:
+    """What was read, or why it could not be."""
+    try:
+        return read(path)
+    except ValueError as error:
+        return str(error)
+
+
+def in_order(work: Callable[[Path], T], paths: list[Path], pool: ThreadPoolExecutor) -> Iterator[T]:
     """Results in the order of the paths; few enough lie in memory at a time."""
     for start in range(0, len(paths), CLIPS_AT_ONCE):
-        yield from pool.map(decode, paths[start : start + CLIPS_AT_ONCE])
+        yield from pool.map(work, paths[start : start + CLIPS_AT_ONCE])
 
 
 @contextmanager

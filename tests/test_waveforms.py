@@ -1,0 +1,422 @@
+"""The waveform bank: decoding, its cache, and windows against a plain loop."""
+
+import pickle
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from asd.data import waveforms
+from asd.data.clips import ClipTable, scan_machine
+from asd.data.waveforms import WaveformBank, read_waveform
+
+RATE = 16000
+
+
+def samples(n: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(-32768, 32768, n).astype(np.int16)
+
+
+def clip_path(root: Path, index: int) -> Path:
+    path = root / "dev_data" / "fan" / "train" / f"section_00_source_train_normal_{index:04d}.wav"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def make_set(root: Path, lengths: tuple[int, ...] = (1000, 1500, 800)) -> list[np.ndarray]:
+    clips = [samples(length, seed) for seed, length in enumerate(lengths)]
+    for index, clip in enumerate(clips):
+        soundfile.write(clip_path(root, index), clip, RATE, subtype="PCM_16")
+    return clips
+
+
+def open_bank(root: Path, *, min_samples: int = 100, progress: bool = False, threads: int | None = 2) -> WaveformBank:
+    return WaveformBank.open(
+        scan_machine(root, "fan"),
+        root / "cache",
+        sample_rate=RATE,
+        min_samples=min_samples,
+        threads=threads,
+        progress=progress,
+    )
+
+
+def all_clips(bank: WaveformBank) -> list[np.ndarray]:
+    return [
+        bank.samples[start : start + length].numpy() for start, length in zip(bank.offsets, bank.lengths, strict=True)
+    ]
+
+
+def holds(bank: WaveformBank, clips: list[np.ndarray]) -> bool:
+    return all(np.array_equal(found, clip) for found, clip in zip(all_clips(bank), clips, strict=True))
+
+
+def no_decoding(*_: Any, **__: Any) -> None:
+    raise AssertionError("decoded again")
+
+
+def test_clips_are_decoded_once_bit_by_bit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clips = make_set(tmp_path, tuple(range(500, 800)))  # more than are decoded at a time
+    bank = open_bank(tmp_path)
+    assert bank.samples.dtype is torch.int16
+    assert len(bank) == 300
+    assert bank.lengths.tolist() == list(range(500, 800))
+    assert bank.offsets.tolist() == [sum(range(500, 500 + row)) for row in range(300)]
+    assert holds(bank, clips)
+    monkeypatch.setattr(waveforms.soundfile, "SoundFile", no_decoding)
+    assert holds(open_bank(tmp_path, threads=None), clips)
+    assert [path.suffix for path in (tmp_path / "cache").iterdir()] == [".bank"]
+
+
+def test_real_clips_are_decoded_as_soundfile_does(shared: Path, tmp_path: Path) -> None:
+    table = scan_machine(shared / "mimii_fan", "fan")
+    table = table.select(table.section == 1)
+    bank = WaveformBank.open(table, tmp_path, sample_rate=RATE, min_samples=17918, progress=False)
+    assert set(bank.lengths.tolist()) == {160000}
+    for row, clip in enumerate(all_clips(bank)):
+        assert np.array_equal(clip, soundfile.read(table.absolute(row), dtype="int16")[0])
+
+
+def test_changed_clips_are_decoded_again(tmp_path: Path) -> None:
+    make_set(tmp_path)
+    first = open_bank(tmp_path)
+    changed = samples(1000, 99)
+    soundfile.write(clip_path(tmp_path, 0), changed, RATE, subtype="PCM_16")
+    second = open_bank(tmp_path)
+    assert first.file != second.file
+    assert np.array_equal(all_clips(second)[0], changed)
+
+
+def test_progress_is_shown_on_request(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    make_set(tmp_path)
+    open_bank(tmp_path, progress=True)
+    captured = capsys.readouterr()
+    assert "decoding fan" in captured.err
+    assert captured.out == ""
+    open_bank(tmp_path, progress=True)
+    assert capsys.readouterr().err == ""
+
+
+def damaged_in_the_middle(file: Path) -> None:
+    content = bytearray(file.read_bytes())
+    content[1234] ^= 1
+    file.write_bytes(content)
+
+
+def damaged_lengths(file: Path) -> None:
+    content = bytearray(file.read_bytes())
+    content[-60] ^= 1
+    file.write_bytes(content)
+
+
+def other_lengths_of_the_same_sum(file: Path) -> None:
+    content = file.read_bytes()
+    lengths = np.frombuffer(content[-64:-40], np.int64).copy()
+    lengths[:2] = lengths[1::-1]
+    file.write_bytes(content[:-64] + lengths.tobytes() + content[-40:])
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        damaged_in_the_middle,
+        damaged_lengths,
+        other_lengths_of_the_same_sum,
+        lambda file: file.write_bytes(file.read_bytes()[:3000]),
+        lambda file: file.write_bytes(file.read_bytes()[:-8]),
+        lambda file: file.write_bytes(file.read_bytes()[2:]),
+        lambda file: file.write_bytes(b""),
+        lambda file: file.write_bytes(b"nonsense" * 500),
+        lambda file: file.unlink(),
+    ],
+)
+def test_a_damaged_cache_is_made_again(tmp_path: Path, damage: Callable[[Path], Any]) -> None:
+    clips = make_set(tmp_path)
+    file = open_bank(tmp_path).file
+    assert file is not None
+    whole = file.read_bytes()
+    damage(file)
+    assert holds(open_bank(tmp_path), clips)
+    assert file.read_bytes() == whole
+
+
+def test_a_disk_that_loses_what_is_written_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_set(tmp_path)
+    monkeypatch.setattr(waveforms, "seal", lambda n_clips: b"x" * 15)
+    with pytest.raises(OSError, match=r"bank: does not hold what was just written"):
+        open_bank(tmp_path)
+
+
+def test_an_interrupted_decoding_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_set(tmp_path)
+    monkeypatch.setattr(waveforms, "read_waveform", no_decoding)
+    with pytest.raises(AssertionError, match="decoded again"):
+        open_bank(tmp_path)
+    assert list((tmp_path / "cache").iterdir()) == []
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_processes_may_decode_the_same_bank_at_once(tmp_path: Path) -> None:
+    clips = make_set(tmp_path, tuple(range(2000, 2300)))
+    with ProcessPoolExecutor(4, get_context("fork")) as pool:
+        banks = list(pool.map(open_bank, [tmp_path] * 8))
+    assert all(holds(bank, clips) for bank in banks)
+    assert len(list((tmp_path / "cache").iterdir())) == 1
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_workers_read_the_same_file(tmp_path: Path, method: str) -> None:
+    make_set(tmp_path, (100_000, 50_000))
+    bank = open_bank(tmp_path)
+    assert len(pickle.dumps(bank)) < 5000
+    clip, start = torch.tensor([0, 1]), torch.tensor([-5, 49_990])
+    with ProcessPoolExecutor(1, get_context(method)) as pool:
+        found = pool.submit(window_lists, bank, clip.tolist(), start.tolist()).result()
+    assert found == bank.windows_int16(clip, start, 100, pad="reflect").tolist()
+
+
+def window_lists(bank: WaveformBank, clip: list[int], start: list[int]) -> list[list[int]]:
+    return bank.windows_int16(torch.tensor(clip), torch.tensor(start), 100, pad="reflect").tolist()
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="no /proc")
+def test_an_open_bank_takes_no_memory_of_its_own(tmp_path: Path) -> None:
+    make_set(tmp_path, (20_000_000,))
+    open_bank(tmp_path)
+    before = anonymous_bytes()
+    bank = open_bank(tmp_path)
+    assert int(bank.samples.max()) == 32767  # touches every page
+    assert anonymous_bytes() - before < 10e6  # of 40 MB
+
+
+def anonymous_bytes() -> int:
+    status = Path("/proc/self/status").read_text()
+    return 1024 * int(status.split("RssAnon:")[1].split()[0])
+
+
+def test_a_bank_in_memory_travels_whole() -> None:
+    clips = [samples(50), samples(60, 1)]
+    bank = WaveformBank.from_arrays(clips)
+    assert bank.file is None
+    assert holds(pickle.loads(pickle.dumps(bank)), clips)
+    assert bank.to("cpu") is bank
+    with pytest.raises(TypeError):
+        WaveformBank.from_arrays([np.zeros(10)])
+
+
+def test_a_bank_on_another_device(tmp_path: Path) -> None:
+    make_set(tmp_path)
+    moved = open_bank(tmp_path).to("meta")
+    assert moved.file is None
+    assert moved.offsets.device.type == moved.samples.device.type == "meta"
+
+
+def write_truncated(path: Path) -> None:
+    soundfile.write(path, samples(1000), RATE)
+    path.write_bytes(path.read_bytes()[:1500])
+
+
+def write_odd_chunks_truncated(path: Path) -> None:
+    soundfile.write(path, samples(1000), RATE)
+    content = path.read_bytes()
+    path.write_bytes(content[:12] + b"note\x03\x00\x00\x00abc\x00" + content[12:-2])
+
+
+def write_header_only(path: Path) -> None:
+    soundfile.write(path, samples(0), RATE)
+
+
+def write_without_data_chunk(path: Path) -> None:
+    soundfile.write(path, samples(1000), RATE)
+    path.write_bytes(path.read_bytes()[:36])
+
+
+def write_floats(path: Path, *values: float) -> None:
+    sound = np.zeros(1000)
+    sound[500 : 500 + len(values)] = values
+    soundfile.write(path, sound, RATE, subtype="FLOAT")
+
+
+BAD: dict[str, tuple[Callable[[Path], Any], str]] = {
+    "truncated": (write_truncated, "truncated; its header promises more sound"),
+    "truncated after an odd chunk": (write_odd_chunks_truncated, "truncated"),
+    "header only": (write_header_only, r"holds no sound \(0 samples\)"),
+    "no data": (write_without_data_chunk, "cannot be read as sound|holds no sound"),
+    "stereo": (lambda path: soundfile.write(path, samples(2000).reshape(-1, 2), RATE), "2 channels; recordings have 1"),
+    "wrong rate": (lambda path: soundfile.write(path, samples(1000), 22050), "22050 Hz, expected 16000 Hz"),
+    "not a number": (lambda path: write_floats(path, np.nan), "no numbers"),
+    "infinite": (lambda path: write_floats(path, -np.inf), "no numbers"),
+    "too loud": (lambda path: write_floats(path, 0.5, -1.5), "reach 1.5; full scale is 1"),
+    "too short": (lambda path: soundfile.write(path, samples(99), RATE), "too short, 99 samples; one piece needs 100"),
+    "text": (lambda path: path.write_text("this is no sound\n" * 100), "cannot be read as sound"),
+    "empty": (lambda path: path.write_bytes(b""), "cannot be read as sound"),
+}
+
+
+@pytest.mark.parametrize("kind", BAD)
+def test_unusable_recordings_are_named(tmp_path: Path, kind: str) -> None:
+    make_set(tmp_path)
+    write, message = BAD[kind]
+    bad = clip_path(tmp_path, 1)
+    write(bad)
+    with pytest.raises(ValueError, match=message):
+        read_waveform(bad, sample_rate=RATE, min_samples=100)
+    with pytest.raises(ValueError, match="1 clips cannot be used") as caught:
+        open_bank(tmp_path)
+    assert str(bad) in str(caught.value)
+    assert not list((tmp_path / "cache").iterdir())
+
+
+def test_soundfile_reads_a_truncated_file_without_a_word(tmp_path: Path) -> None:
+    """The trap: without the look at the header this clip would be used."""
+    path = clip_path(tmp_path, 0)
+    write_truncated(path)
+    assert 100 < len(soundfile.read(path)[0]) < 1000
+
+
+def test_all_unusable_recordings_are_named_at_once(tmp_path: Path) -> None:
+    for index, (write, _) in enumerate(BAD.values()):
+        write(clip_path(tmp_path, index))
+    soundfile.write(clip_path(tmp_path, 50), samples(1000), RATE)
+    with pytest.raises(ValueError, match=f"{len(BAD)} clips cannot be used") as caught:
+        open_bank(tmp_path)
+    assert all(str(clip_path(tmp_path, index)) in str(caught.value) for index in range(len(BAD)))
+    assert "_0050" not in str(caught.value)
+
+
+def test_missing_recordings_are_named(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"gone\.wav: cannot be read as sound"):
+        read_waveform(tmp_path / "gone.wav", sample_rate=RATE, min_samples=1)
+
+
+def test_cached_clips_may_be_too_short_for_longer_pieces(tmp_path: Path) -> None:
+    make_set(tmp_path)
+    open_bank(tmp_path, min_samples=800)
+    with pytest.raises(ValueError, match=r"_0002\.wav: too short, 800 samples; one piece needs 801"):
+        open_bank(tmp_path, min_samples=801)
+
+
+def test_silence_is_sound(tmp_path: Path) -> None:
+    soundfile.write(clip_path(tmp_path, 0), np.zeros(500, np.int16), RATE)
+    assert not open_bank(tmp_path).samples.any()
+
+
+@pytest.mark.parametrize(("subtype", "tolerance"), [("PCM_24", 1), ("PCM_32", 1), ("FLOAT", 0), ("DOUBLE", 0)])
+def test_other_formats_are_converted(tmp_path: Path, subtype: str, tolerance: int) -> None:
+    sound = samples(1000)
+    soundfile.write(tmp_path / "a.wav", sound / 32768, RATE, subtype=subtype)
+    found = read_waveform(tmp_path / "a.wav", sample_rate=RATE, min_samples=1)
+    assert found.dtype == np.int16
+    assert np.abs(found.astype(int) - sound).max() <= tolerance
+
+
+def test_full_scale_of_floating_point_fits(tmp_path: Path) -> None:
+    write_floats(tmp_path / "a.wav", 1.0, -1.0)
+    found = read_waveform(tmp_path / "a.wav", sample_rate=RATE, min_samples=1)
+    assert found[500:502].tolist() == [32767, -32768]
+
+
+def test_other_containers_are_read(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "a.flac", samples(1000), RATE)
+    assert np.array_equal(read_waveform(tmp_path / "a.flac", sample_rate=RATE, min_samples=1), samples(1000))
+
+
+def test_paths_with_spaces_and_other_scripts(tmp_path: Path) -> None:
+    root = tmp_path / "Prüfstand 3 — ファン"
+    clips = make_set(root)
+    assert holds(open_bank(root), clips)
+
+
+def plain_window(clip: np.ndarray, first: int, length: int, pad: str) -> list[int]:
+    """A window sample by sample."""
+    result = []
+    for at in range(first, first + length):
+        if pad == "zeros" and not 0 <= at < len(clip):
+            result.append(0)
+            continue
+        while not 0 <= at < len(clip):
+            at = -at if at < 0 else 2 * (len(clip) - 1) - at
+        result.append(int(clip[at]))
+    return result
+
+
+@pytest.mark.parametrize("pad", ["reflect", "zeros"])
+@pytest.mark.parametrize("length", [1, 7, 25, 90])
+def test_windows_against_a_plain_loop(pad: str, length: int) -> None:
+    clips = [samples(n, n) for n in (30, 2, 41, 25)]
+    bank = WaveformBank.from_arrays(clips)
+    rows = [(clip, first) for clip in range(4) for first in range(-35, 45)]
+    clip, first = (torch.tensor(column) for column in zip(*rows, strict=True))
+    found = bank.windows_int16(clip, first, length, pad=pad)
+    assert found.dtype is torch.int16
+    for row, (which, start) in enumerate(rows):
+        assert found[row].tolist() == plain_window(clips[which], start, length, pad), (which, start)
+
+
+@pytest.mark.parametrize("pad", ["reflect", "zeros"])
+def test_a_mixed_pair_ends_with_the_shorter_clip(pad: str) -> None:
+    clips = [samples(n, n) for n in (30, 20)]
+    bank = WaveformBank.from_arrays(clips)
+    found = bank.windows_int16(
+        torch.tensor([0, 1, 0]), torch.tensor([5, 5, 5]), 18, pad=pad, clip_length=torch.tensor([20, 20, 30])
+    )
+    assert found[0].tolist() == plain_window(clips[0][:20], 5, 18, pad)
+    assert found[1].tolist() == plain_window(clips[1], 5, 18, pad)
+    assert found[2].tolist() == clips[0][5:23].tolist()
+
+
+def test_a_clip_of_one_sample_is_reflected_into_itself() -> None:
+    bank = WaveformBank.from_arrays([np.array([7], np.int16), np.array([9], np.int16)])
+    assert bank.windows_int16(torch.tensor([0]), torch.tensor([-2]), 5, pad="reflect").tolist() == [[7] * 5]
+
+
+def test_waveforms_lie_between_minus_one_and_one() -> None:
+    bank = WaveformBank.from_arrays([np.array([-32768, 0, 16384, 32767], np.int16)])
+    found = bank.windows(torch.tensor([0]), torch.tensor([0]), 4, pad="zeros")
+    assert found.dtype is torch.float32
+    assert found.tolist() == [[-1.0, 0.0, 0.5, 32767 / 32768]]
+
+
+def test_windows_do_not_change_the_bank(tmp_path: Path) -> None:
+    clips = make_set(tmp_path)
+    bank = open_bank(tmp_path)
+    for pad in ("reflect", "zeros"):
+        bank.windows(torch.tensor([0, 1]), torch.tensor([-10, 10]), 100, pad=pad).zero_()
+        bank.windows_int16(torch.tensor([2]), torch.tensor([0]), 800, pad=pad).zero_()
+    assert holds(bank, clips)
+
+
+def test_unknown_padding() -> None:
+    with pytest.raises(ValueError, match="pad=edge: must be reflect or zeros"):
+        WaveformBank.from_arrays([samples(10)]).windows(torch.tensor([0]), torch.tensor([0]), 5, pad="edge")
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+def test_windows_on_a_gpu() -> None:
+    bank = WaveformBank.from_arrays([samples(3000), samples(2000, 1)])
+    clip, first = torch.tensor([0, 1, 1]), torch.tensor([-20, 1500, 10])
+    for pad in ("reflect", "zeros"):
+        expected = bank.windows(clip, first, 700, pad=pad)
+        found = bank.to("cuda").windows(clip.cuda(), first.cuda(), 700, pad=pad)
+        assert torch.equal(found.cpu(), expected)
+
+
+def test_cores_without_affinity(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert waveforms.n_cores() >= 1
+    monkeypatch.delattr(waveforms.os, "sched_getaffinity", raising=False)
+    monkeypatch.setattr(waveforms.os, "cpu_count", lambda: None)
+    assert waveforms.n_cores() == 1
+
+
+def test_a_table_may_hold_some_of_the_clips(tmp_path: Path) -> None:
+    clips = make_set(tmp_path)
+    table: ClipTable = scan_machine(tmp_path, "fan").select(np.array([2, 0]))
+    bank = WaveformBank.open(table, tmp_path / "cache", sample_rate=RATE, min_samples=1, progress=False)
+    assert holds(bank, [clips[2], clips[0]])
