@@ -1,0 +1,81 @@
+"""What every backbone is: pieces in, embeddings out, made of named parts that can be frozen."""
+
+from collections.abc import Iterator
+
+from torch import Tensor, nn
+
+
+class Backbone(nn.Module):
+    """A network from pieces to embeddings.
+
+    A subclass builds `network` and says which of its parts is the last block and which make the embedding.
+
+    Args:
+        network: The layers. Its children are the parts, in the order of the signal; those of a plain
+            `nn.Sequential` count one by one (`layer4.2`).
+        last_block: The part that is the last (residual) block.
+        embedding_parts: The parts that make the embedding from the convolutional feature map.
+        n_bins: Rows of a piece.
+        n_frames: Columns of a piece.
+        embedding_dim: Length of the embedding.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        *,
+        last_block: str,
+        embedding_parts: tuple[str, ...],
+        n_bins: int,
+        n_frames: int,
+        embedding_dim: int,
+    ) -> None:
+        super().__init__()
+        self.network = network
+        self.last_block = last_block
+        self.embedding_parts = embedding_parts
+        self.n_bins = n_bins
+        self.n_frames = n_frames
+        self.embedding_dim = embedding_dim
+
+    def parts(self) -> dict[str, nn.Module]:
+        """The parts that hold weights or statistics, by name, in the order of the signal."""
+        return dict(named_parts(self.network))
+
+    def forward(self, pieces: Tensor) -> Tensor:
+        """Maps pieces to embeddings.
+
+        Args:
+            pieces: (pieces, 1, bins, frames) standardised spectrogram pieces.
+
+        Returns:
+            (pieces, embedding_dim) embeddings, not normalised.
+
+        Raises:
+            ValueError: The pieces have another size than the network was built for.
+        """
+        if pieces.shape[1:] != (1, self.n_bins, self.n_frames):
+            raise ValueError(
+                f"pieces of shape {tuple(pieces.shape)}: must be (pieces, 1, {self.n_bins}, {self.n_frames}), "
+                "the size that the network was built for"
+            )
+        return self.network(pieces)
+
+
+def named_parts(network: nn.Module, prefix: str = "") -> Iterator[tuple[str, nn.Module]]:
+    """Yields the children that hold weights or statistics; plain Sequentials are opened.
+
+    A subclass of Sequential is a block of its own and stays whole.
+    """
+    for name, child in network.named_children():
+        if type(child) is nn.Sequential:
+            yield from named_parts(child, f"{prefix}{name}.")
+        elif child.state_dict():
+            yield prefix + name, child
+
+
+def check_sizes(**sizes: int) -> None:
+    """Raises ValueError naming the first size that is below 1."""
+    for name, size in sizes.items():
+        if size < 1:
+            raise ValueError(f"{name}={size}: must be at least 1")
