@@ -1,6 +1,8 @@
 """The composition root of training: a checked configuration → objects → fit. Both phases are this one function."""
 
+import logging
 import shutil
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -90,8 +92,10 @@ def fit(run: RunFolder, config: Mapping[str, Any], table: ClipTable) -> None:
     if config["allocator"] == "keep":
         keep_freed_memory()
     data = build_data(config, table)
-    model, frozen = build_model(config, table)
-    trainer = build_trainer(run, config, {"config": dict(config), "sections": table.sections, "frozen": frozen})
+    n_steps = length(config["trainer"], data.plan.n_steps_per_epoch)
+    model, frozen = build_model(config, table, n_steps)
+    identity = {"config": dict(config), "sections": table.sections, "frozen": frozen}
+    trainer = build_trainer(run, config, identity, n_epochs=-(-n_steps // data.plan.n_steps_per_epoch))
     resume = newest_checkpoint(run)
     print(f"{'going on with' if resume else 'training'} {run.path}: {describe(model, table, frozen)}")
     try:
@@ -151,7 +155,20 @@ def open_bank(config: Mapping[str, Any], table: ClipTable) -> WaveformBank:
     )
 
 
-def build_model(config: Mapping[str, Any], table: ClipTable) -> tuple[SectionClassifier, list[str]]:
+def length(trainer: Mapping[str, Any], n_steps_per_epoch: int) -> int:
+    """The steps of a training: max_steps where it is given, else max_epochs.
+
+    Raises:
+        ValueError: Neither is given.
+    """
+    if trainer["max_steps"] > 0:
+        return int(trainer["max_steps"])
+    if trainer["max_epochs"] > 0:
+        return int(trainer["max_epochs"]) * n_steps_per_epoch
+    raise ValueError("a training needs a length: give trainer.max_epochs or trainer.max_steps, at least 1")
+
+
+def build_model(config: Mapping[str, Any], table: ClipTable, n_steps: int) -> tuple[SectionClassifier, list[str]]:
     """The network at its start — random in phase 1, the phase-1 run's in phase 2 — and what is frozen in it."""
     torch.manual_seed(config["seed"])
     shape = {"n_bins": config["input"]["n_bins"], "n_frames": config["input"]["n_frames"]}
@@ -166,8 +183,10 @@ def build_model(config: Mapping[str, Any], table: ClipTable) -> tuple[SectionCla
         frozen_names, frozen_modules = freeze(backbone, arcface, config["freeze"]["parts"])
     if config["channels_last"]:
         backbone.to(memory_format=torch.channels_last)
-    optimizer = config["optimizer"]
-    return SectionClassifier(backbone, arcface, frozen=frozen_modules, seed=config["seed"], **optimizer), frozen_names
+    model = SectionClassifier(
+        backbone, arcface, frozen=frozen_modules, n_steps=n_steps, seed=config["seed"], **config["optimizer"]
+    )
+    return model, frozen_names
 
 
 def load_phase1(config: Mapping[str, Any], backbone: nn.Module, arcface: ArcFace, sections: list[int]) -> None:
@@ -185,12 +204,11 @@ def load_phase1(config: Mapping[str, Any], backbone: nn.Module, arcface: ArcFace
     load_part(checkpoint, "arcface", arcface)
 
 
-def build_trainer(run: RunFolder, config: Mapping[str, Any], identity: Mapping[str, Any]) -> pl.Trainer:
+def build_trainer(run: RunFolder, config: Mapping[str, Any], identity: Mapping[str, Any], n_epochs: int) -> pl.Trainer:
     """Lightning's Trainer with our checkpoint and record."""
-    arguments = dict(config["trainer"])
-    if arguments["max_steps"] != -1:
-        arguments["max_epochs"] = -1
+    arguments = config["trainer"] | {"max_epochs": n_epochs, "max_steps": -1}
     logger = config["logger"]
+    quiet_lightning()
     return pl.Trainer(
         **arguments,
         logger=wandb_logger(run, config) if logger["kind"] == "wandb" else False,
@@ -201,3 +219,15 @@ def build_trainer(run: RunFolder, config: Mapping[str, Any], identity: Mapping[s
         enable_model_summary=False,
         default_root_dir=run.path,
     )
+
+
+def quiet_lightning() -> None:
+    """Leaves out what Lightning says about itself; its warnings stay, but for those named here."""
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    for message in (
+        r"`isinstance\(treespec, LeafSpec\)` is deprecated",  # Lightning 2.6 with newer torch
+        r"The '.*_dataloader' does not have many workers",  # windows come from a memory map: nothing to wait for
+        r"The number of training batches \(\d+\) is smaller than the logging interval",  # we log by epoch
+        r"Found \d+ module\(s\) in eval mode",  # frozen on purpose
+    ):
+        warnings.filterwarnings("ignore", message)

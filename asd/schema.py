@@ -127,7 +127,6 @@ def or_null(rule: Rule) -> AnyOf:
 # The arguments of Lightning's Trainer; those the framework sets itself are left out.
 TRAINER_ARGUMENTS = [
     "accelerator",
-    "accumulate_grad_batches",
     "barebones",
     "benchmark",
     "detect_anomaly",
@@ -176,7 +175,7 @@ _TRAINING: dict[str, Rule] = {
     "input.scale": Choice(("linear", "power", "log")),
     "input.pad": Choice(("reflect", "zeros")),
     "input.standardise": Choice(("piece", "frequency", "none")),
-    "loss.margin": Number(0, math.pi),
+    "loss.margin": Number(0, math.pi / 2),
     "loss.scale": Number(1e-6, 1e6),
     "loss.sub_centers": COUNT,
     "loss.mixed_loss": Choice(("both", "main", "margin_on_main")),

@@ -1,9 +1,15 @@
 """What every test shares: the place of the real recordings, one thread, no leaking environment."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import hydra
 import pytest
+
+from asd.configuration import CONF, checked
+from tests.factory import make_machine
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -15,3 +21,28 @@ def shared() -> Path:
     if not (folder / "data").is_dir():
         pytest.skip(f"no shared recordings at {folder} (set ASD_SHARED)")
     return folder / "data"
+
+
+@pytest.fixture
+def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty working directory with a tiny data set in data/."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("ASD_CACHE", raising=False)
+    monkeypatch.setenv("ASD_DATA", "data")
+    make_machine(tmp_path / "data")
+    return tmp_path
+
+
+@pytest.fixture
+def job() -> Callable[..., dict[str, Any]]:
+    """Composes the checked configuration of one tiny job, as the script of that name would."""
+
+    def compose(name: str, *overrides: str) -> dict[str, Any]:
+        tiny = ["data=folder", "data.root=data", "backbone=small", "batch_size=4", "trainer.max_steps=2"]
+        tiny += ["trainer.accelerator=cpu", "progress=false", "machine=fan"]
+        if name == "evaluate":
+            tiny = ["progress=false", "accelerator=cpu"]
+        with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
+            return checked(hydra.compose(name, [*tiny, *overrides]), name)
+
+    return compose

@@ -89,7 +89,7 @@ def test_every_file_composes(monkeypatch: pytest.MonkeyPatch, group: str, choice
         (["backbone=resnet5"], r"backbone=resnet5: no such choice\. Did you mean resnet50"),
         (["-m", "backbone=resnet50,resnet5"], r"backbone=resnet5: no such choice"),
         (["experiment=smok"], r"experiment=smok: .*smoke"),
-        (["loss.margin=-1"], r"loss\.margin=-1 is not allowed: give a number from 0 to 3\.14"),
+        (["loss.margin=-1"], r"loss\.margin=-1 is not allowed: give a number from 0 to 1\.5"),
         (["loss.margin=wide"], r"loss\.margin=wide is not allowed"),
         (["seed=1.5"], r"seed=1\.5 is not allowed: give a whole number"),
         (["batch_size=true"], r"batch_size=True is not allowed"),

@@ -1,6 +1,6 @@
 """From the indices of a training step to mixed, standardised pieces on the model's device."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple, Protocol
 
 import pytorch_lightning as pl
@@ -94,19 +94,22 @@ class Steps(Dataset[StepWindows]):
 
 
 class StepNumbers(Sampler[int]):
-    """The step numbers of an epoch; Lightning tells the epoch."""
+    """The step numbers of an epoch, counted over all epochs.
 
-    def __init__(self, n_steps_per_epoch: int) -> None:
+    Args:
+        n_steps_per_epoch: How many.
+        n_done: Tells the steps done so far. Lightning tells a sampler its epoch only after it has made the first
+            iterator of a resumed run, which would then repeat the first epoch.
+    """
+
+    def __init__(self, n_steps_per_epoch: int, n_done: Callable[[], int]) -> None:
         self.n_steps = n_steps_per_epoch
-        self.epoch = 0
-
-    def set_epoch(self, epoch: int) -> None:
-        """Moves to an epoch."""
-        self.epoch = epoch
+        self.n_done = n_done
 
     def __iter__(self) -> Iterator[int]:
         """The numbers, in order."""
-        return iter(range(self.epoch * self.n_steps, (self.epoch + 1) * self.n_steps))
+        first = self.n_done()
+        return iter(range(first, first + self.n_steps))
 
     def __len__(self) -> int:
         """The number of steps."""
@@ -135,11 +138,15 @@ class MachineDataModule(pl.LightningDataModule):
         return DataLoader(
             Steps(self.bank, self.plan, self.settings),
             batch_size=None,
-            sampler=StepNumbers(self.plan.n_steps_per_epoch),
+            sampler=StepNumbers(self.plan.n_steps_per_epoch, self.n_done),
             num_workers=self.workers,
             persistent_workers=False,
             pin_memory=torch.cuda.is_available(),
         )
+
+    def n_done(self) -> int:
+        """The steps done so far."""
+        return self.trainer.global_step if self.trainer else 0
 
     def on_after_batch_transfer(self, batch: StepWindows, dataloader_idx: int) -> TrainingBatch:
         """Windows → mixup → pieces, on the device (Report 1.2 and 2.3)."""

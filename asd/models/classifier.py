@@ -23,6 +23,7 @@ class SectionClassifier(pl.LightningModule):
         nesterov: Whether the momentum is Nesterov's.
         weight_decay: Of SGD.
         schedule: cosine (to 0 at the last step) or constant.
+        n_steps: Length of the training.
         seed: Whatever the network draws at random is a function of (seed, step).
     """
 
@@ -37,6 +38,7 @@ class SectionClassifier(pl.LightningModule):
         nesterov: bool,
         weight_decay: float,
         schedule: str,
+        n_steps: int,
         seed: int,
     ) -> None:
         super().__init__()
@@ -45,6 +47,7 @@ class SectionClassifier(pl.LightningModule):
         self.frozen = frozen  # a plain list: registered modules would stand in the checkpoint twice
         self.sgd: dict[str, Any] = {"lr": lr, "momentum": momentum, "nesterov": nesterov, "weight_decay": weight_decay}
         self.schedule = schedule
+        self.n_steps = n_steps
         self.seed = seed
         self.pieces_per_step = 0
 
@@ -74,6 +77,8 @@ class SectionClassifier(pl.LightningModule):
             right = (self.arcface.cosines(embedding).argmax(dim=1) == batch.section).sum()
             self.sums += torch.stack([losses.sum(), right, torch.ones_like(losses).sum()])
         self.pieces_per_step = len(batch.section)
+        # Not Lightning's max_steps, under which a resumed run ends its last epoch a second time.
+        self.trainer.should_stop = self.global_step + 1 >= self.n_steps
         loss = losses.mean()
         self.log("loss", loss.detach(), prog_bar=True, logger=False)
         return loss
@@ -93,6 +98,5 @@ class SectionClassifier(pl.LightningModule):
         optimizer = torch.optim.SGD(learning, **self.sgd)
         if self.schedule == "constant":
             return optimizer
-        n_steps = int(self.trainer.estimated_stepping_batches)
-        cosine = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=n_steps)
+        cosine = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=self.n_steps)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": cosine, "interval": "step"}}

@@ -53,7 +53,7 @@ class EpochRecord(pl.Callback):
             trainer.logger.log_metrics({k: v for k, v in line.items() if k != "step"}, step=trainer.global_step)
         if trainer.is_global_zero:
             self.append(line)
-            write_status(self.run, "running", epoch=line["epoch"], step=line["step"], n_steps=n_steps(trainer))
+            write_status(self.run, "running", epoch=line["epoch"], step=line["step"], n_steps=pl_module.n_steps)
 
     def append(self, line: dict[str, Any]) -> None:
         """Adds a line, safe on the disk when this returns."""
@@ -63,11 +63,6 @@ class EpochRecord(pl.Callback):
             os.fsync(file.fileno())
         if self.as_csv:
             write_text(self.run.path / "metrics.csv", to_csv(read_record(self.run)))
-
-
-def n_steps(trainer: pl.Trainer) -> int:
-    """The number of steps the run will take."""
-    return int(trainer.estimated_stepping_batches)
 
 
 def read_record(run: RunFolder) -> list[dict[str, Any]]:
