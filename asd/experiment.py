@@ -19,6 +19,7 @@ from asd.data.sampling import BalancedSource, TargetStep
 from asd.data.simulate import simulate
 from asd.data.waveforms import WaveformBank
 from asd.models.arcface import ArcFace
+from asd.models.backbone import Backbone
 from asd.models.build import build_backbone
 from asd.models.classifier import SectionClassifier
 from asd.models.freezing import freeze
@@ -189,7 +190,7 @@ def build_model(config: Mapping[str, Any], table: ClipTable, n_steps: int) -> tu
     return model, frozen_names
 
 
-def load_phase1(config: Mapping[str, Any], backbone: nn.Module, arcface: ArcFace, sections: list[int]) -> None:
+def load_phase1(config: Mapping[str, Any], backbone: Backbone, arcface: ArcFace, sections: list[int]) -> None:
     """Puts the weights of the phase-1 run into the network.
 
     Raises:

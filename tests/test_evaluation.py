@@ -199,7 +199,7 @@ def test_scores_are_not_made_twice(evaluated: RunFolder, job: Job, capsys: pytes
 
 def test_changed_data_are_refused(evaluated: RunFolder, job: Job) -> None:
     next(Path("data").rglob("*test_normal*.wav")).unlink()
-    with pytest.raises(ValueError, match="are not those that .* was trained on"):
+    with pytest.raises(ValueError, match=r"are not those that .* was trained on"):
         evaluate(job("evaluate", "overwrite=true"))
 
 
