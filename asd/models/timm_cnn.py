@@ -59,7 +59,7 @@ def create(model: str, embedding_dim: int, options: dict[str, Any]) -> nn.Module
 
 def part_of_classifier(model: str, network: nn.Module) -> str:
     """The name of the part that holds timm's classifier."""
-    classifier = network.get_classifier()
+    classifier = network.get_classifier()  # type: ignore[operator]
     for name, part in named_parts(network):
         if any(module is classifier for module in part.modules()):
             return name
