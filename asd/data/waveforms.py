@@ -7,14 +7,12 @@ under its name only when it is whole, and is made again when it does not hold wh
 
 import hashlib
 import os
-import threading
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import soundfile
@@ -22,6 +20,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from asd.atomic import replacing
 from asd.data.clips import ClipTable
 
 SEAL = b"asdbank1"
@@ -234,7 +233,7 @@ def decode_all(
     problems: list[str] = []
     lengths: list[int] = []
     checksums: list[int] = []
-    with replacing(file) as target:
+    with replacing(file) as temporary, open(temporary, "wb") as target:
         for clip in in_order(lambda path: attempt(read, path), paths, pool):
             if isinstance(clip, str):
                 problems.append(clip)
@@ -259,21 +258,6 @@ def in_order(work: Callable[[Path], T], paths: list[Path], pool: ThreadPoolExecu
     """Results in the order of the paths; few enough lie in memory at a time."""
     for start in range(0, len(paths), CLIPS_AT_ONCE):
         yield from pool.map(work, paths[start : start + CLIPS_AT_ONCE])
-
-
-@contextmanager
-def replacing(file: Path) -> Iterator[BinaryIO]:
-    """A file that takes its place on the disk when it is whole, or not at all; other processes may do the same."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    temporary = file.with_name(f".{file.name}.{os.getpid()}-{threading.get_ident()}.tmp")
-    try:
-        with open(temporary, "wb") as target:
-            yield target
-            target.flush()
-            os.fsync(target.fileno())
-        os.replace(temporary, file)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def refuse(problems: list[str]) -> None:
