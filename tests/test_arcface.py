@@ -55,7 +55,7 @@ def test_the_loss_of_each_piece_is_that_of_a_plain_loop(mixed_loss: str, sub_cen
         mixed_in = slow_loss(arcface, x, partner if mixed_loss == "both" else label, partner)
         expected.append(main if mixed_loss == "main" else float(1 - weight) * main + float(weight) * mixed_in)
     losses = arcface(embedding, LABEL, PARTNER, WEIGHT)
-    torch.testing.assert_close(losses, torch.tensor(expected).double(), rtol=1e-9, atol=1e-9)
+    torch.testing.assert_close(losses, torch.tensor(expected, dtype=torch.float64), rtol=1e-9, atol=1e-9)
     assert arcface.loss(embedding, LABEL, PARTNER, WEIGHT) == losses.mean()
 
 
