@@ -50,10 +50,12 @@ def test_the_loss_of_each_piece_is_that_of_a_plain_loop(mixed_loss: str, sub_cen
     arcface = head(mixed_loss=mixed_loss, sub_centers=sub_centers, margin=margin).double()
     embedding = 5 * noise(6, 8).double()
     expected = []
-    for x, label, partner, weight in zip(embedding.tolist(), LABEL.tolist(), PARTNER.tolist(), WEIGHT, strict=True):
+    for x, label, partner, weight in zip(
+        embedding.tolist(), LABEL.tolist(), PARTNER.tolist(), WEIGHT.tolist(), strict=True
+    ):
         main = slow_loss(arcface, x, label, label)
         mixed_in = slow_loss(arcface, x, partner if mixed_loss == "both" else label, partner)
-        expected.append(main if mixed_loss == "main" else float(1 - weight) * main + float(weight) * mixed_in)
+        expected.append(main if mixed_loss == "main" else (1 - weight) * main + weight * mixed_in)
     losses = arcface(embedding, LABEL, PARTNER, WEIGHT)
     torch.testing.assert_close(losses, torch.tensor(expected, dtype=torch.float64), rtol=1e-9, atol=1e-9)
     assert arcface.loss(embedding, LABEL, PARTNER, WEIGHT) == losses.mean()
