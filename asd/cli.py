@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from asd.data.clips import MACHINES
-from asd.schema import nearest
+from asd.rules import nearest
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -18,7 +18,8 @@ from omegaconf.errors import OmegaConfBaseException
 
 from asd.data.clips import MACHINES
 from asd.requirements import require
-from asd.schema import SCHEMAS, check, find_rule, nearest
+from asd.rules import check, find_rule, nearest
+from asd.schema import SCHEMAS
 
 CONF = Path(__file__).parents[1] / "conf"
 

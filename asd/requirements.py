@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from asd.data.clips import MACHINES, machines_in, scan_machine
+from asd.rules import nearest
 from asd.runs.folder import OUTPUTS, RunFolder, address, find_runs
 from asd.runs.identity import differences, is_done, refuse_other
-from asd.schema import nearest
 
 WAYS_TO_GET_DATA = """Three ways to get some:
   a simulated factory, made on first use:    data=simulated

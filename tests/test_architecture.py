@@ -29,7 +29,19 @@ KNOWS = {
 }
 
 # Rooms in the order of the sound: a room imports from itself and from earlier ones.
-ROOMS = ["schema", "atomic", "allocator", "pieces", "scoring", "data", "models", "runs", "report", "requirements"]
+ROOMS = [
+    "rules",
+    "schema",
+    "atomic",
+    "allocator",
+    "pieces",
+    "scoring",
+    "data",
+    "models",
+    "runs",
+    "report",
+    "requirements",
+]
 ROOMS += ["configuration", "experiment", "evaluation", "cli"]
 
 LIGHT = ["asd", "asd.schema", "asd.configuration", "asd.requirements", "asd.cli", "asd.data.clips", "asd.runs.identity"]

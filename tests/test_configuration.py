@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from asd.configuration import CONF, preflight, script
-from asd.schema import SCHEMAS, TRAINER_ARGUMENTS, Choice, ListOf, Number, Text, check, flatten, or_null
+from asd.rules import Choice, ListOf, Number, Text, check, flatten, or_null
+from asd.schema import SCHEMAS, TRAINER_ARGUMENTS
 
 SCRIPTS = Path(__file__).parents[1]
 SMOKE = ["experiment=smoke", "machine=fan"]

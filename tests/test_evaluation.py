@@ -61,7 +61,8 @@ def test_a_score_is_what_the_files_say(evaluated: RunFolder) -> None:
 
 def embed(run: Any, path: Path) -> np.ndarray:
     """The unit embeddings of a file's pieces."""
-    from asd.data.waveforms import WaveformBank, read_waveform
+    from asd.data.decoding import read_waveform
+    from asd.data.waveforms import WaveformBank
 
     samples = read_waveform(path, sample_rate=16_000, min_samples=1)
     return run.embedder.embed(WaveformBank.from_arrays([samples]), 0, stride=16).numpy()

@@ -12,9 +12,10 @@ import pytest
 import soundfile
 import torch
 
-from asd.data import waveforms
+from asd.data import decoding, waveforms
 from asd.data.clips import ClipTable, scan_machine
-from asd.data.waveforms import WaveformBank, read_waveform
+from asd.data.decoding import read_waveform
+from asd.data.waveforms import WaveformBank
 
 RATE = 16000
 
@@ -69,7 +70,7 @@ def test_clips_are_decoded_once_bit_by_bit(tmp_path: Path, monkeypatch: pytest.M
     assert bank.lengths.tolist() == list(range(500, 800))
     assert bank.offsets.tolist() == [sum(range(500, 500 + row)) for row in range(300)]
     assert holds(bank, clips)
-    monkeypatch.setattr(waveforms.soundfile, "SoundFile", no_decoding)
+    monkeypatch.setattr(decoding.soundfile, "SoundFile", no_decoding)
     assert holds(open_bank(tmp_path, threads=None), clips)
     assert [path.suffix for path in (tmp_path / "cache").iterdir()] == [".bank"]
 

@@ -15,16 +15,15 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
-import soundfile
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
 from asd.atomic import replacing
 from asd.data.clips import ClipTable
+from asd.data.decoding import FULL_SCALE, read_waveform, refuse, too_short
 
 SEAL = b"asdbank1"
-FULL_SCALE = 32768
 CLIPS_AT_ONCE = 256
 
 T = TypeVar("T")
@@ -258,89 +257,3 @@ def in_order(work: Callable[[Path], T], paths: list[Path], pool: ThreadPoolExecu
     """Results in the order of the paths; few enough lie in memory at a time."""
     for start in range(0, len(paths), CLIPS_AT_ONCE):
         yield from pool.map(work, paths[start : start + CLIPS_AT_ONCE])
-
-
-def refuse(problems: list[str]) -> None:
-    """Raises ValueError where there are problems, with all of them."""
-    if problems:
-        raise ValueError(
-            f"{len(problems)} clips cannot be used; correct or remove them, nothing is skipped:\n  "
-            + "\n  ".join(problems)
-        )
-
-
-def read_waveform(path: Path, *, sample_rate: int, min_samples: int) -> np.ndarray:
-    """Reads one recording: mono, of the right rate, whole. PCM 16 stays as it is, bit by bit.
-
-    Args:
-        path: A WAV file.
-        sample_rate: That it must have, in Hz.
-        min_samples: That it must have.
-
-    Returns:
-        (samples,) int16.
-
-    Raises:
-        ValueError: The file is missing, damaged, or of another format.
-    """
-    try:
-        missing = missing_bytes(path)
-        with soundfile.SoundFile(path) as sound:
-            check_format(path, sound, sample_rate)
-            promised = sound.frames
-            samples = read_int16(path, sound)
-    except (OSError, soundfile.SoundFileError) as error:
-        raise ValueError(f"{path}: cannot be read as sound ({error})") from None
-    if missing or len(samples) < promised:
-        raise ValueError(f"{path}: truncated; its header promises more sound than the file holds. Copy it again")
-    if len(samples) < min_samples:
-        raise ValueError(too_short(path, len(samples), min_samples))
-    return samples
-
-
-def too_short(path: Path, n_samples: int, min_samples: int) -> str:
-    """What is wrong with a short clip."""
-    if n_samples == 0:
-        return f"{path}: holds no sound (0 samples)"
-    return f"{path}: too short, {n_samples} samples; one piece needs {min_samples}"
-
-
-def missing_bytes(path: Path) -> int:
-    """Bytes that a WAV file's header promises and the file does not hold; soundfile reads the rest without a word."""
-    size = path.stat().st_size
-    with open(path, "rb") as file:
-        head = file.read(12)
-        if head[:4] != b"RIFF" or head[8:] != b"WAVE":
-            return 0
-        while len(chunk := file.read(8)) == 8:
-            length = int.from_bytes(chunk[4:], "little")
-            if chunk[:4] == b"data":
-                return max(0, file.tell() + length - size)
-            file.seek(length + length % 2, os.SEEK_CUR)
-    return 0
-
-
-def check_format(path: Path, sound: soundfile.SoundFile, sample_rate: int) -> None:
-    """Raises ValueError where a recording has several channels or another sampling rate."""
-    if sound.channels != 1:
-        raise ValueError(f"{path}: {sound.channels} channels; recordings have 1. Extract one channel")
-    if sound.samplerate != sample_rate:
-        raise ValueError(f"{path}: {sound.samplerate} Hz, expected {sample_rate} Hz. Nothing is resampled here")
-
-
-def read_int16(path: Path, sound: soundfile.SoundFile) -> np.ndarray:
-    """The samples of an open recording as int16.
-
-    Raises:
-        ValueError: Floating-point samples that are not finite or beyond ±1.
-    """
-    if sound.subtype not in ("FLOAT", "DOUBLE"):
-        return sound.read(dtype="int16")
-    values = sound.read(dtype="float64")
-    if not np.isfinite(values).all():
-        raise ValueError(f"{path}: holds values that are no numbers (NaN or infinite)")
-    if len(values) and np.abs(values).max() > 1:
-        raise ValueError(
-            f"{path}: floating-point samples reach {np.abs(values).max():g}; full scale is 1. Scale it down"
-        )
-    return np.clip(np.rint(values * FULL_SCALE), -FULL_SCALE, FULL_SCALE - 1).astype(np.int16)

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from asd.atomic import write_json
+from asd.rules import flatten
 from asd.runs.folder import RunFolder
-from asd.schema import flatten
 
 # Keys that cannot change a result: where things lie, how fast and how loudly they are done.
 NOISE = (

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from asd.data.clips import parse_name
-from asd.data.waveforms import WaveformBank, read_waveform
+from asd.data.decoding import read_waveform
+from asd.data.waveforms import WaveformBank
 from asd.models.build import build_backbone
 from asd.pieces.spectrogram import (
     SpectrogramSettings,

@@ -1,0 +1,174 @@
+"""Rules for single values and for whole configurations. Plain Python: a mistake is found before torch is imported."""
+
+import difflib
+import math
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+
+class Rule(Protocol):
+    """What a value may be: `allows` decides, `str()` says it to the user."""
+
+    def allows(self, value: Any) -> bool:
+        """Whether `value` may stand here."""
+
+
+@dataclass(frozen=True)
+class Number:
+    """A number from `low` to `high`, both included; `whole` admits integers only."""
+
+    low: float = -math.inf
+    high: float = math.inf
+    whole: bool = False
+
+    def allows(self, value: Any) -> bool:
+        """Whether `value` is a finite number in the range."""
+        kinds = int if self.whole else (int, float)
+        return isinstance(value, kinds) and not isinstance(value, bool) and self.low <= value <= self.high
+
+    def __str__(self) -> str:
+        kind = "a whole number" if self.whole else "a number"
+        if self.high < math.inf:
+            return f"{kind} from {self.low:g} to {self.high:g}"
+        return f"{kind}, at least {self.low:g}" if self.low > -math.inf else kind
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One of a few words."""
+
+    words: tuple[str, ...]
+
+    def allows(self, value: Any) -> bool:
+        """Whether `value` is one of the words."""
+        return value in self.words
+
+    def __str__(self) -> str:
+        return "one of " + ", ".join(self.words)
+
+
+@dataclass(frozen=True)
+class Text:
+    """A word that fits `pattern` as a whole; `meaning` describes it."""
+
+    pattern: str = r".+"
+    meaning: str = "text"
+
+    def allows(self, value: Any) -> bool:
+        """Whether `value` is a string that fits."""
+        return isinstance(value, str) and re.fullmatch(self.pattern, value, re.DOTALL) is not None
+
+    def __str__(self) -> str:
+        return self.meaning
+
+
+@dataclass(frozen=True)
+class ListOf:
+    """A list whose items follow `rule`; `length` items if given."""
+
+    rule: Rule
+    length: int | None = None
+
+    def allows(self, value: Any) -> bool:
+        """Whether `value` is a list of allowed items."""
+        if not isinstance(value, list) or (self.length is not None and len(value) != self.length):
+            return False
+        return all(self.rule.allows(item) for item in value)
+
+    def __str__(self) -> str:
+        return f"a list of {self.length if self.length else 'items'}, each {self.rule}"
+
+
+@dataclass(frozen=True)
+class AnyOf:
+    """What one of several rules allows."""
+
+    rules: tuple[Rule, ...]
+
+    def allows(self, value: Any) -> bool:
+        """Whether one of the rules allows `value`."""
+        return any(rule.allows(value) for rule in self.rules)
+
+    def __str__(self) -> str:
+        return ", or ".join(map(str, self.rules))
+
+
+class _Null:
+    def allows(self, value: Any) -> bool:
+        return value is None
+
+    def __str__(self) -> str:
+        return "null"
+
+
+class _Anything:
+    def allows(self, value: Any) -> bool:
+        return True
+
+    def __str__(self) -> str:
+        return "anything"
+
+
+FLAG = Choice((True, False))  # type: ignore[arg-type]
+COUNT = Number(1, whole=True)
+WORD = Text(r"[\w.+=-]+", "letters, digits and _ . + = -")
+PATH = Text()
+NULL = _Null()
+ANYTHING = _Anything()
+
+
+def or_null(rule: Rule) -> AnyOf:
+    """`rule`, or null."""
+    return AnyOf((rule, NULL))
+
+
+def flatten(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """The leaves of a nested configuration with their dotted keys."""
+    for key, value in config.items():
+        if isinstance(value, Mapping):
+            yield from flatten(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def nearest(word: str, allowed: Iterable[str]) -> str:
+    """A hint that names the allowed words most like `word`, and all of them if they are few."""
+    words = sorted(allowed)
+    close = difflib.get_close_matches(word, words, n=3, cutoff=0.5)
+    hint = f" Did you mean {' or '.join(close)}?" if close else ""
+    return hint + (f" Allowed: {', '.join(words)}." if len(words) <= 12 else "")
+
+
+def find_rule(key: str, schema: Mapping[str, Rule]) -> Rule:
+    """The rule of a key.
+
+    Raises:
+        ValueError: No such key; the message names the nearest ones.
+    """
+    if key in schema:
+        return schema[key]
+    head, _, last = key.rpartition(".")
+    if head and f"{head}.*" in schema and last:
+        return schema[f"{head}.*"]
+    raise ValueError(f"unknown key '{key}'.{nearest(key, (name for name in schema if '*' not in name))}")
+
+
+def check(config: Mapping[str, Any], schema: Mapping[str, Rule]) -> None:
+    """Compares every leaf of a configuration with its rule.
+
+    Raises:
+        ValueError: An unknown key, a wrong type or a value out of range; all of them in one message.
+    """
+    problems = []
+    for key, value in flatten(config):
+        try:
+            rule = find_rule(key, schema)
+        except ValueError as error:
+            problems.append(str(error))
+            continue
+        if not rule.allows(value):
+            problems.append(f"{key}={value} is not allowed: give {rule}")
+    if problems:
+        raise ValueError("\n".join(problems))

@@ -1,0 +1,35 @@
+"""The console command: its options and its mistakes."""
+
+from pathlib import Path
+
+import pytest
+
+from asd.cli import build_parser, main
+from asd.data.clips import MACHINES
+
+
+def test_simulate_takes_the_documented_options(tmp_path: Path) -> None:
+    parse = build_parser().parse_args
+    options = parse(["data", "simulate", "--root", str(tmp_path)])
+    sizes = (options.sections, options.source, options.target, options.test, options.seed)
+    assert sizes == (6, 1000, 3, 100, 0)
+    assert options.machines == list(MACHINES)
+    assert parse(["data", "simulate", "--root", "x", "--machines", "fan,pump"]).machines == ["fan", "pump"]
+
+
+def test_simulate_makes_a_data_set(tmp_path: Path) -> None:
+    arguments = ["data", "simulate", "--root", str(tmp_path / "factory"), "--machines", "valve", "--sections", "2"]
+    assert main([*arguments, "--source", "2", "--target", "1", "--test", "1"]) == 0
+    assert len(list(tmp_path.rglob("*.wav"))) == 2 * (2 + 1 + 2 * 2)
+
+
+def test_unknown_machines_are_named(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(["data", "simulate", "--root", "x", "--machines", "fam"])
+    assert stop.value.code == 2
+    assert "fam: no such machine. Did you mean fan" in capsys.readouterr().err
+
+
+def test_a_mistake_is_one_message(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["score", str(tmp_path), "clip.wav"]) == 1
+    assert "is no finished run" in capsys.readouterr().err

@@ -1,0 +1,69 @@
+"""The scripts as a user runs them, each a process of its own."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+def run(script: str, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """Runs a script of the project in another working directory."""
+    command = [sys.executable, str(ROOT / script), *arguments]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.slow
+@pytest.mark.ci
+def test_the_three_commands_of_the_readme(tmp_path: Path) -> None:
+    smoke = ["-m", "experiment=smoke", "machine=fan,pump", "progress=false"]
+    trained = run("train.py", *smoke, cwd=tmp_path)
+    assert trained.returncode == 0, trained.stderr
+    tuned = run("finetune.py", *smoke, "freeze=none,until_last_block", cwd=tmp_path)
+    assert tuned.returncode == 0, tuned.stderr
+    table = run("evaluate.py", "name=smoke", "phase=finetune-none", "progress=false", cwd=tmp_path)
+    assert table.returncode == 0, table.stderr
+    assert "Submission 4 (all six)" in table.stdout
+    assert "submission4" in table.stdout
+    runs = sorted(path.parent for path in tmp_path.glob("outputs/smoke/*/*/*/manifest.json"))
+    assert len(runs) == 6
+    again = run("train.py", *smoke, cwd=tmp_path)
+    assert again.stdout.count("is finished: nothing to do") == 2
+    for said in (trained, tuned, table):
+        assert "Warning" not in said.stderr
+    clip = next(tmp_path.glob("data/smoke/dev_data/fan/source_test/*anomaly*.wav"))
+    scored = subprocess.run(
+        [Path(sys.executable).with_name("asd"), "score", runs[0], clip, "--json"],
+        capture_output=True, text=True, check=True, cwd=tmp_path,
+    )  # fmt: skip
+    assert json.loads(scored.stdout)[str(clip)]["score"] > 0
+
+
+@pytest.mark.slow
+@pytest.mark.ci
+def test_a_mistake_in_one_job_of_a_sweep_stops_before_the_first(tmp_path: Path) -> None:
+    said = run("train.py", "-m", "experiment=smoke", "machine=fan,fun", cwd=tmp_path)
+    assert said.returncode == 1
+    assert "machine=fun: not in the simulated factory. Did you mean fan" in said.stderr
+    assert not (tmp_path / "outputs").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.ci
+def test_a_run_that_another_configuration_owns(tmp_path: Path) -> None:
+    smoke = ["experiment=smoke", "machine=fan", "progress=false"]
+    assert run("train.py", *smoke, cwd=tmp_path).returncode == 0
+    said = run("train.py", *smoke, "loss.margin=0.2", cwd=tmp_path)
+    assert said.returncode == 1
+    assert "loss.margin: 0.05 → 0.2" in said.stderr
+    assert "Traceback" not in said.stderr
+
+
+def test_help_and_configuration_are_hydras(tmp_path: Path) -> None:
+    shown = run("train.py", "--cfg", "job", "machine=fan", cwd=tmp_path)
+    assert shown.returncode == 0
+    assert "margin: 0.05" in shown.stdout
+    assert not list(tmp_path.iterdir())
