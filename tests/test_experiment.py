@@ -11,7 +11,7 @@ import torch
 import yaml
 
 from asd.experiment import train
-from asd.runs.checkpoint import KeepLast, load_checkpoint, newest_checkpoint
+from asd.runs.checkpoint import AtomicCheckpointIO, KeepLast, load_checkpoint, newest_checkpoint
 from asd.runs.folder import RunFolder
 from asd.runs.identity import is_done
 from asd.runs.record import read_record
@@ -56,6 +56,24 @@ def test_a_checkpoint_is_plain_and_says_what_it_is(workplace: Path, job: Job) ->
     assert content["asd"]["sections"] == [0, 1]
     assert content["asd"]["config"]["backbone"]["name"] == "small"
     assert content["asd"]["frozen"] == []
+    assert content["global_step"] == read_record(run)[-1]["step"] == 2  # the last one, not the best one
+
+
+def test_a_full_disk_leaves_the_earlier_checkpoint(
+    workplace: Path, job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = train(job("train"))
+    before = run.checkpoint.read_bytes()
+
+    def disk_full(content: Any, path: Path) -> None:
+        path.write_bytes(b"half a check")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("asd.runs.checkpoint.torch.save", disk_full)
+    with pytest.raises(OSError, match="No space left"):
+        AtomicCheckpointIO().save_checkpoint({}, run.checkpoint)
+    assert run.checkpoint.read_bytes() == before
+    assert len(list(run.checkpoint.parent.iterdir())) == 1  # one epoch, and nothing half written
 
 
 def test_finished_is_left_alone(workplace: Path, job: Job, capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -60,6 +61,29 @@ def test_a_run_that_another_configuration_owns(tmp_path: Path) -> None:
     assert said.returncode == 1
     assert "loss.margin: 0.05 → 0.2" in said.stderr
     assert "Traceback" not in said.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.ci
+def test_sigterm_is_an_interruption_not_an_end(tmp_path: Path) -> None:
+    command = [sys.executable, ROOT / "train.py", "experiment=smoke", "machine=fan", "progress=false"]
+    command += ["trainer.max_steps=2000", "loss.margin=0.1", "name=stopped"]
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
+        folder = tmp_path / "outputs/stopped/fan/small-512x32-s0/train"
+        wait_for(folder / "checkpoints/previous.ckpt")
+        process.terminate()
+        process.communicate(timeout=60)
+    assert process.returncode == 143
+    assert json.loads((folder / "status.json").read_text())["state"] == "interrupted"
+    assert not (folder / "manifest.json").exists()
+
+
+def wait_for(path: Path) -> None:
+    """Waits up to a minute for a file."""
+    deadline = time.monotonic() + 60
+    while not path.exists():
+        assert time.monotonic() < deadline, f"{path} did not come"
+        time.sleep(0.1)
 
 
 def test_help_and_configuration_are_hydras(tmp_path: Path) -> None:
