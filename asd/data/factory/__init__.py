@@ -1,0 +1,1 @@
+"""How the simulated factory sounds: machines, their faults, what surrounds them, one recording."""
