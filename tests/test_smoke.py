@@ -10,6 +10,7 @@ from asd.evaluation import evaluate
 from asd.experiment import train
 from asd.runs.folder import find_runs
 from asd.runs.identity import is_done
+from tests.factory import make_machine
 
 BACKBONES = ["mobilefacenet", "resnet50", "efficientnet_b0"]
 INPUTS = ["1024x32", "512x32"]
@@ -25,8 +26,10 @@ def compose(name: str, *overrides: str) -> dict:
 
 
 def sweep(backbones: list[str], inputs: list[str]) -> None:
-    """Runs a grid at smoke size and looks at what it leaves."""
-    smoke = ["experiment=smoke", "machine=fan", "trainer.max_steps=1", "batch_size=4", "progress=false"]
+    """Runs a grid at smoke size, on clips of a second and a half, and looks at what it leaves."""
+    make_machine(Path("data"), source=5, target=2, test=1)  # enough pieces for K = 10
+    smoke = ["experiment=smoke", "data=folder", "data.root=data", "machine=fan", "trainer.max_steps=1"]
+    smoke += ["batch_size=4", "progress=false"]
     for backbone, shape in itertools.product(backbones, inputs):
         one = [*smoke, f"backbone={backbone}", f"input={shape}"]
         train(compose("train", *one))
