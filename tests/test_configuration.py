@@ -174,6 +174,8 @@ def test_a_value_error_in_a_job_has_no_traceback(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("asd.configuration.require", lambda config, _: None)
     monkeypatch.setattr(sys, "argv", ["train.py", *SMOKE])
+    # Hydra shows tracebacks under a debugger, for which it takes the tracer of a coverage run.
+    monkeypatch.setattr("hydra._internal.utils.is_under_debugger", lambda: False)
 
     @script("train")
     def main(config: dict) -> None:
