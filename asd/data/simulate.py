@@ -76,7 +76,8 @@ def simulate(
     """Makes the machines that are missing under `root`, or what is missing of them.
 
     The clips are a function of seed, machine, section, domain, split, label and index alone: neither the number of
-    workers nor that of clips changes one. Machines may be added later, with the same sizes.
+    workers nor that of clips changes one. Machines may be added later, with the same sizes. Workers are fresh
+    interpreters: a script that calls this needs the usual `if __name__ == "__main__":`.
 
     Args:
         root: Folder of the data set; new, empty, or made here with the same sizes and seed.
@@ -100,9 +101,14 @@ def simulate(
     claim(root, sizes)
     todo = [(path, clip) for machine in machines for path, clip in missing(root, machine, sizes)]
     if todo:
-        write_all(todo, workers or len(os.sched_getaffinity(0)), progress)
+        write_all(todo, workers or cores(), progress)
     elif progress:
         print(f"{root}: {', '.join(machines)} complete, nothing to simulate", file=sys.stderr)
+
+
+def cores() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def claim(root: Path, sizes: Sizes) -> None:

@@ -37,13 +37,13 @@ def bearing(machine: Any, strength: float, random: Generator) -> Any:
 
 def fan_imbalance(fan: Any, strength: float, random: Generator) -> Any:
     """Mass off centre: rumble, and everything sways once a revolution."""
-    return replace(fan, imbalance=1.2 * strength)
+    return replace(fan, imbalance=1.6 * strength)
 
 
 def fan_blade(fan: Any, strength: float, random: Generator) -> Any:
     """One blade broken: the shaft's lines between the blade passes."""
     pitch = fan.pitch.copy()
-    pitch[random.integers(len(pitch))] += 4 * strength * random.choice([-1, 1])
+    pitch[random.integers(len(pitch))] += 5 * strength * random.choice([-1, 1])
     return replace(fan, pitch=pitch)
 
 
@@ -65,19 +65,19 @@ def gear_wear(gearbox: Any, strength: float, random: Generator) -> Any:
 
 def gear_misaligned(gearbox: Any, strength: float, random: Generator) -> Any:
     """Shafts out of line: sidebands grow, most at twice the shaft's rate."""
-    return replace(gearbox, runout=gearbox.runout + strength * np.array([0.3, 1.2, 0.6]))
+    return replace(gearbox, runout=gearbox.runout + strength * np.array([0.3, 1.6, 0.8]))
 
 
 def gear_hunting(gearbox: Any, strength: float, random: Generator) -> Any:
     """An unsteady load."""
-    return replace(gearbox, hunting=(random.uniform(1.5, 7), 0.9 * strength))
+    return replace(gearbox, hunting=(random.uniform(1.5, 7), strength))
 
 
 def pump_missing_stroke(pump: Any, strength: float, random: Generator) -> Any:
     """One cylinder gives less, or nothing."""
     push = pump.push.copy()
     push[random.integers(len(push))] *= 1 - strength
-    return replace(pump, push=push, tone=moved(pump.tone, 3 * strength, random))
+    return replace(pump, push=push, tone=moved(pump.tone, 6 * strength, random))
 
 
 def pump_leak(pump: Any, strength: float, random: Generator) -> Any:
@@ -88,7 +88,7 @@ def pump_leak(pump: Any, strength: float, random: Generator) -> Any:
 def pump_clog(pump: Any, strength: float, random: Generator) -> Any:
     """A clogged inlet: strokes come at another rate, longer; the motor labours."""
     stroke = pump.stroke * (1 - 0.35 * strength)
-    return replace(pump, stroke=stroke, width=pump.width * (1 + strength), tone=moved(pump.tone, 5 * strength, random))
+    return replace(pump, stroke=stroke, width=pump.width * (1 + strength), tone=moved(pump.tone, 8 * strength, random))
 
 
 def pump_cavitation(pump: Any, strength: float, random: Generator) -> Any:
@@ -98,13 +98,13 @@ def pump_cavitation(pump: Any, strength: float, random: Generator) -> Any:
 
 def slider_slip(slider: Any, strength: float, random: Generator) -> Any:
     """The carriage sticks and slips on its way."""
-    return replace(slider, slip=0.8 * strength, squeak=0.3 * strength)
+    return replace(slider, slip=0.9 * strength, squeak=0.5 * strength)
 
 
 def slider_stop(slider: Any, strength: float, random: Generator) -> Any:
     """One end stop has come off: a harder knock of another ring, and a shorter rest."""
     levels, rings = slider.stops
-    hard = (levels[0] + 1.2 * strength, levels[1])
+    hard = (levels[0] + 1.5 * strength, levels[1])
     return replace(slider, stops=(hard, (rings[0] * about(strength, random, 0.4), rings[1])), rest=slider.rest * 0.6)
 
 
@@ -143,7 +143,7 @@ def valve_clog(valve: Any, strength: float, random: Generator) -> Any:
 
 def car_shaft(car: Any, strength: float, random: Generator) -> Any:
     """A bent shaft: the wheels wobble."""
-    return replace(car, wobble=(car.wobble[0] + 0.6 * strength, car.wobble[1] + 0.4 * strength))
+    return replace(car, wobble=(car.wobble[0] + 0.9 * strength, car.wobble[1] + 0.6 * strength))
 
 
 def toy_gears(toy: Any, strength: float, random: Generator) -> Any:
@@ -153,13 +153,13 @@ def toy_gears(toy: Any, strength: float, random: Generator) -> Any:
 
 def car_wheel(car: Any, strength: float, random: Generator) -> Any:
     """A wheel that scrapes and brakes the motor."""
-    motor = replace(car.motor, rate=car.motor.rate * (1 - 0.06 * strength))
-    return replace(car, scrape=0.7 * strength, motor=motor)
+    motor = replace(car.motor, rate=car.motor.rate * (1 - 0.04 * strength))
+    return replace(car, scrape=0.5 * strength, motor=motor)
 
 
 def voltage(toy: Any, strength: float, random: Generator) -> Any:
     """Another voltage: the motor turns faster or slower, and everything with it."""
-    motor = replace(toy.motor, rate=toy.motor.rate * about(strength, random, 0.1))
+    motor = replace(toy.motor, rate=toy.motor.rate * about(strength, random, 0.07))
     return replace(toy, motor=motor)
 
 
@@ -171,7 +171,7 @@ def brushes(toy: Any, strength: float, random: Generator) -> Any:
 
 def train_flat(train: Any, strength: float, random: Generator) -> Any:
     """A flat wheel."""
-    return replace(train, flat=1.3 * strength)
+    return replace(train, flat=1.6 * strength)
 
 
 def train_joint(train: Any, strength: float, random: Generator) -> Any:

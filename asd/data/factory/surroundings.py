@@ -93,28 +93,31 @@ def find_place(random: Generator, snr: tuple[float, float], unsteadiness: float)
     return Place(fft.rfft(echo, N_FFT), random.uniform(-5, -2), hum, snr, unsteadiness)
 
 
-def hear(sound: Samples, housing: Housing, place: Place, random: Generator) -> Samples:
-    """What the microphone hears of a machine in its place, background included: (samples,)."""
+def hear(sound: Samples, housing: Housing, place: Place, day: Generator, random: Generator) -> Samples:
+    """What the microphone hears of a machine in its place, background included: (samples,).
+
+    Level and colour are the day's; the waveform of the background is the moment's.
+    """
     machine = fft.rfft(sound, N_FFT) * housing.response() * place.room
-    background = noise_of(place, random)
-    snr = random.uniform(*place.snr)
+    background = noise_of(place, day, random)
+    snr = day.uniform(*place.snr)
     mixed = machine / power(machine) + background / power(background) * 10 ** (-snr / 20)
-    return fft.irfft(mixed * colouring(place.unsteadiness, random), N_FFT)[:N_SAMPLES]
+    return fft.irfft(mixed * colouring(place.unsteadiness, day), N_FFT)[:N_SAMPLES]
 
 
-def noise_of(place: Place, random: Generator) -> Spectrum:
+def noise_of(place: Place, day: Generator, random: Generator) -> Spectrum:
     """The spectrum of the background of one clip: coloured noise, and machines farther away."""
-    slope = place.slope + random.normal(0, 1)
+    slope = place.slope + day.normal(0, 1)
     gain = np.maximum(frequencies(), 60) ** (slope / 20 / np.log10(2))
     parts = random.standard_normal((2, N_BINS))
     noise = (parts[0] + 1j * parts[1]) * gain
-    return noise + neighbours(place, random) * power(noise) * random.uniform(0.2, 0.7)
+    return noise + neighbours(place, day, random) * power(noise) * day.uniform(0.2, 0.7)
 
 
-def neighbours(place: Place, random: Generator) -> Spectrum:
+def neighbours(place: Place, day: Generator, random: Generator) -> Spectrum:
     """Lines of the other machines, each smeared by its unsteady speed: (bins,), with power one."""
     lines = np.zeros(N_BINS, dtype=np.complex128)
-    for rate in place.hum * np.exp(0.03 * random.standard_normal(len(place.hum))):
+    for rate in place.hum * np.exp(0.03 * day.standard_normal(len(place.hum))):
         order = np.arange(1, 25)
         centre = np.rint(order * rate * N_FFT / RATE).astype(np.int64)
         smear = centre[:, None] + np.rint(random.normal(0, 3 + 0.3 * order[:, None], (24, 8))).astype(np.int64)
@@ -148,7 +151,7 @@ def power(spectrum: Spectrum) -> float:
     return float(np.sqrt(np.sum(spectrum.real**2 + spectrum.imag**2))) or 1.0
 
 
-def record(heard: Samples, random: Generator) -> NDArray[np.int16]:
+def record(heard: Samples, day: Generator) -> NDArray[np.int16]:
     """Sets a recording level that tells nothing and quantises: int16 (samples,).
 
     The level follows the mean square and the peak in equal parts, then a random gain wider than what a fault
@@ -157,6 +160,6 @@ def record(heard: Samples, random: Generator) -> NDArray[np.int16]:
     heard = heard - heard.mean()
     rms, peak = np.sqrt(np.mean(heard**2)), np.abs(heard).max()
     typical = np.sqrt(rms * peak / CREST)
-    gain = 10 ** ((LEVEL + random.uniform(-SPREAD, SPREAD)) / 20)
+    gain = 10 ** ((LEVEL + day.uniform(-SPREAD, SPREAD)) / 20)
     loudest = min(gain / typical, HEADROOM / peak)
     return np.rint(heard * loudest * 32_767).astype(np.int16)

@@ -22,7 +22,6 @@ from asd.data.factory.oscillators import (
     turn,
     wave,
 )
-from asd.data.factory.rotating import Bearing
 from asd.data.factory.surroundings import Housing
 
 Floats = NDArray[np.floating]
@@ -48,7 +47,6 @@ class Slider:
     """
 
     housing: Housing
-    bearing: Bearing
     cycle: float
     ramp: float
     rest: float
@@ -68,7 +66,6 @@ class Slider:
         thread = (13, 37, 21, 53, 29, 17)[place_in_line % 6]
         return cls(
             housing=housing,
-            bearing=Bearing.made(random),
             cycle=random.uniform(0.45, 0.9),
             ramp=random.uniform(0.1, 0.35),
             rest=random.uniform(0.05, 0.25),
@@ -94,7 +91,7 @@ class Slider:
             shriek = turn(5.3 * self.whine * (0.8 + 0.2 * going), random.random())
             gate = (going > 0.2) & (going < 0.8)
             heard += self.squeak * level(look_up(wave(1 / np.arange(1, 4) + 0j), shriek) * gate)
-        return heard + self.bearing.sound(motor * (self.thread[0] / self.whine), random) * going
+        return heard
 
     def _travel(self) -> Samples:
         """Velocity over one cycle, there positive and back negative: (TABLE,)."""

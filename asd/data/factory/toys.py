@@ -22,7 +22,6 @@ from asd.data.factory.oscillators import (
     turn,
     wave,
 )
-from asd.data.factory.rotating import Bearing
 from asd.data.factory.surroundings import Housing
 
 Floats = NDArray[np.floating]
@@ -74,13 +73,12 @@ class ToyCar:
         reduction: Motor revolutions per revolution of the wheels.
         mesh: (harmonics,) levels of the gears' mesh, dB.
         gears: Level of the gears beside the motor.
-        wobble: (2,) depth of the modulation by the wheels' first two harmonics.
+        wobble: Depth of the modulation of everything by the wheels' first two harmonics.
         chip: Loss at one tooth; zero in a sound machine.
         scrape: Level of a wheel that scrapes; zero in a sound machine.
     """
 
     housing: Housing
-    bearing: Bearing
     motor: Motor
     teeth: int
     reduction: float
@@ -97,7 +95,6 @@ class ToyCar:
         rate = random.uniform(1_050, 1_200) / teeth
         return cls(
             housing=housing,
-            bearing=Bearing.made(random),
             motor=Motor.made(rate, bars, random),
             teeth=teeth,
             reduction=rate / random.uniform(4, 11),
@@ -110,17 +107,16 @@ class ToyCar:
         """The sound of ten seconds at a relative speed (samples,) and a relative load: (samples,)."""
         turned = turn(self.motor.rate * speed, random.random())
         wheel = turned / self.reduction
-        mesh = look_up(
-            wave(harmonics(self.mesh[: audible(self.motor.rate * self.teeth, 6)], random)), turned * self.teeth
-        )
+        n_lines = audible(self.motor.rate * self.teeth, len(self.mesh))
+        mesh = look_up(wave(harmonics(self.mesh[:n_lines], random)), turned * self.teeth)
         sway = 1 + sum(depth * load * cosine((k + 1) * wheel + random.random()) for k, depth in enumerate(self.wobble))
         broken = look_up(bump(0.06), turned * 3 / self.teeth)
-        gears = level(mesh * sway) * (1 - 1.5 * self.chip * broken)
+        gears = level(mesh) * (1 - 1.5 * self.chip * broken)
         strikes = passings(turned * 3 / self.teeth)
         clack = knocks(strikes, random.uniform(0.5, 1.5, len(strikes)), 2_700.0, 0.0015)
         scrape = hiss(random, 1_600.0, 500.0) * look_up(bump(0.12), wheel)
-        heard = self.motor.sound(turned, load, random) + self.gears * gears
-        return heard + self.chip * level(clack) + self.scrape * level(scrape) + self.bearing.sound(turned, random)
+        heard = (self.motor.sound(turned, load, random) + self.gears * gears) * sway
+        return heard + self.chip * level(clack) + self.scrape * level(scrape)
 
 
 @dataclass(frozen=True)
@@ -141,7 +137,6 @@ class ToyTrain:
     """
 
     housing: Housing
-    bearing: Bearing
     motor: Motor
     starts: int
     worm: Floats
@@ -161,7 +156,6 @@ class ToyTrain:
         starts, bars = ((8, 5), (13, 3), (10, 7), (16, 3), (9, 7), (12, 5))[place_in_line % 6]
         return cls(
             housing=housing,
-            bearing=Bearing.made(random),
             motor=Motor.made(random.uniform(660, 740) / starts, bars, random),
             starts=starts,
             worm=-1.5 * np.arange(9) + random.normal(0, 5, 9),
@@ -187,7 +181,7 @@ class ToyTrain:
             at = passings(rolled)
             heard += self.flat * level(knocks(at, random.uniform(0.7, 1.3, len(at)), 1.4 * self.clatter[1], 0.006))
         lap = 1 + self.lap[1] * cosine(turned * (self.lap[0] / self.motor.rate))
-        return heard * lap + self.bearing.sound(turned, random)
+        return heard * lap
 
     def _clatter(self, passed: Samples, random: Generator) -> Samples:
         at = passings(passed)
