@@ -22,7 +22,7 @@ $(READY): pyproject.toml constraints.txt
 
 demo: install ## from nothing to a results table, on the simulated factory
 	$(BIN)/python train.py -m $(DEMO)
-	$(BIN)/python finetune.py -m $(DEMO) trainer.max_steps=40 freeze=until_last_block
+	$(BIN)/python finetune.py -m $(DEMO) trainer.max_steps=30 freeze=until_last_block
 	$(BIN)/python evaluate.py name=demo logmel_neighbour=true
 	@echo; echo "Runs and scores: outputs/demo/   the table: outputs/demo/results/table2.md   sound: data/demo/"
 
