@@ -132,6 +132,7 @@ def test_the_table_stands_beside_the_reports(evaluated: RunFolder, capsys: pytes
     assert "small-512x32-s0/train" in table
     assert "submission1 | oracle" in table
     assert "76.61/71.45" in table
+    assert "data=folder, other data than the report's: not comparable" in table
     systems = [row["system"] for row in rows("outputs/main/results/table2.csv")]
     assert "submission4" in systems
     summary = json.loads(Path("outputs/main/results/summary.json").read_text())

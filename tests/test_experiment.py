@@ -59,9 +59,7 @@ def test_a_checkpoint_is_plain_and_says_what_it_is(workplace: Path, job: Job) ->
     assert content["global_step"] == read_record(run)[-1]["step"] == 2  # the last one, not the best one
 
 
-def test_a_full_disk_leaves_the_earlier_checkpoint(
-    workplace: Path, job: Job, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_full_disk_leaves_the_earlier_checkpoint(workplace: Path, job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
     run = train(job("train"))
     before = run.checkpoint.read_bytes()
 

@@ -19,6 +19,7 @@ from asd.scoring.metrics import MetricRow, Rule, machine_row, official_score, sc
 
 LOGMEL = "1-NN on mean log-mel"
 RULE: Rule = "2021"
+REPORT_DATA = "dcase2021"
 
 
 @dataclass(frozen=True)
@@ -60,9 +61,18 @@ def write_results(config: Mapping[str, Any]) -> None:
     table = rows + published_rows()
     write_text(folder / "metrics.csv", metrics_csv(systems))
     write_text(folder / "table2.csv", csv_table(table))
-    write_text(folder / "table2.md", markdown_table(table))
+    about = about_data(runs)
+    write_text(folder / "table2.md", f"{markdown_table(table)}\n{about}\n")
     write_json(folder / "summary.json", {row.system: row.official_score for row in rows})
-    print(f"\n{text_table(table)}\n{folder}/: metrics.csv, table2.md, table2.csv, summary.json")
+    print(f"\n{text_table(table)}{about}\n\n{folder}/: metrics.csv, table2.md, table2.csv, summary.json")
+
+
+def about_data(runs: list[RunFolder]) -> str:
+    """What our rows were measured on, and whether the report's may be compared with them."""
+    names = sorted({run.read_config()["data"]["name"] for run in runs})
+    other = "other data than the report's: not comparable with its rows"
+    relation = "the report's data" if names == [REPORT_DATA] else other
+    return f"Our rows: data={', '.join(names)}, {relation}."
 
 
 def scored_runs(name: str, scorer: str) -> list[RunFolder]:
