@@ -38,7 +38,11 @@ def is_offline(mode: str) -> bool:
     asked = os.environ.get("WANDB_MODE")
     if asked:
         return asked != "online"
-    has_account = wandb.api.api_key is not None
+    try:
+        has_account = bool(wandb.login(prompt=False))
+    except wandb.Error as error:
+        print(f"W&B does not answer ({error}): recording offline")
+        return True
     if not has_account:
         print("no W&B account is known (wandb login): recording offline")
     return not has_account
