@@ -33,6 +33,7 @@ ROOMS = [
     "rules",
     "schema",
     "atomic",
+    "cores",
     "allocator",
     "pieces",
     "scoring",

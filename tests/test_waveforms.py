@@ -409,13 +409,6 @@ def test_windows_on_a_gpu() -> None:
         assert torch.equal(found.cpu(), expected)
 
 
-def test_cores_without_affinity(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert waveforms.n_cores() >= 1
-    monkeypatch.delattr(waveforms.os, "sched_getaffinity", raising=False)
-    monkeypatch.setattr(waveforms.os, "cpu_count", lambda: None)
-    assert waveforms.n_cores() == 1
-
-
 def test_a_table_may_hold_some_of_the_clips(tmp_path: Path) -> None:
     clips = make_set(tmp_path)
     table: ClipTable = scan_machine(tmp_path, "fan").select(np.array([2, 0]))

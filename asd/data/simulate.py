@@ -20,6 +20,7 @@ from numpy.random import default_rng
 from tqdm import tqdm
 
 from asd.atomic import write_json
+from asd.cores import n_cores
 from asd.data.clips import MACHINES
 from asd.data.factory.oscillators import N_SAMPLES, RATE
 from asd.data.factory.recording import HIDDEN_LABELS, Recording, render, site
@@ -101,14 +102,9 @@ def simulate(
     claim(root, sizes)
     todo = [(path, clip) for machine in machines for path, clip in missing(root, machine, sizes)]
     if todo:
-        write_all(todo, workers or cores(), progress)
+        write_all(todo, workers or n_cores(), progress)
     elif progress:
         print(f"{root}: {', '.join(machines)} complete, nothing to simulate", file=sys.stderr)
-
-
-def cores() -> int:
-    """The cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def claim(root: Path, sizes: Sizes) -> None:

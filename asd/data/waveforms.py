@@ -20,6 +20,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from asd.atomic import replacing
+from asd.cores import n_cores
 from asd.data.clips import ClipTable
 from asd.data.decoding import FULL_SCALE, read_waveform, refuse, too_short
 
@@ -162,13 +163,6 @@ class WaveformBank:
             return self.samples[offset[:, None] + at.clamp_(min=0).minimum(last)].mul_(inside)
         mirrored = last - (at.remainder((2 * last).clamp(min=1)) - last).abs()
         return self.samples[offset[:, None] + mirrored]
-
-
-def n_cores() -> int:
-    """Cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def map_samples(file: Path, n_samples: int) -> Tensor:
