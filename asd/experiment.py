@@ -83,7 +83,7 @@ def claim(config: Mapping[str, Any]) -> RunFolder:
     if config["overwrite"] and run.path.exists():
         shutil.rmtree(run.path)
     refuse_other(run, config)
-    if not run.config.is_file():
+    if not run.is_begun:
         run.write_config(config)
     return run
 

@@ -107,8 +107,8 @@ def require_runs(config: Mapping[str, Any]) -> None:
     name, asked = config["name"], machine_list(config)
     done = {run.machine for run in find_runs(name, asked) if is_done(run)}
     if not done:
-        known = sorted(path.name for path in OUTPUTS.glob("[!.]*") if path.is_dir())
-        hint = nearest(name, known) if known else f" There is nothing under {OUTPUTS}/ yet: train.py makes runs."
+        known = {path.name for path in OUTPUTS.glob("[!.]*") if path.is_dir()} - {name}
+        hint = nearest(name, known) if known else " train.py makes runs."
         raise ValueError(f"no finished run in {OUTPUTS / name}{f' for machine={asked}' if asked else ''}.{hint}")
     missing = sorted(set(asked or ()) - done)
     if missing:

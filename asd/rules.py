@@ -39,14 +39,14 @@ class Number:
 class Choice:
     """One of a few words."""
 
-    words: tuple[str, ...]
+    words: tuple[object, ...]
 
     def allows(self, value: Any) -> bool:
         """Whether `value` is one of the words."""
         return value in self.words
 
     def __str__(self) -> str:
-        return "one of " + ", ".join(self.words)
+        return "one of " + ", ".join(map(str, self.words)) if len(self.words) > 1 else str(self.words[0])
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ class _Anything:
         return "anything"
 
 
-FLAG = Choice((True, False))  # type: ignore[arg-type]
+FLAG = Choice((True, False))
 COUNT = Number(1, whole=True)
 WORD = Text(r"[\w.+=-]+", "letters, digits and _ . + = -")
 PATH = Text()

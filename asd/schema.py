@@ -28,6 +28,8 @@ TRAINER_ARGUMENTS = [
     "use_distributed_sampler",
 ]
 
+LENGTH = AnyOf((COUNT, Choice((-1,))))  # −1: not given
+
 _DATA: dict[str, Rule] = {"data.root": or_null(PATH), "data.cache": PATH}
 
 _TRAINING: dict[str, Rule] = {
@@ -72,8 +74,8 @@ _TRAINING: dict[str, Rule] = {
     "backbone.name": WORD,
     "backbone.embedding_dim": COUNT,
     "backbone.*": ANYTHING,
-    "trainer.max_epochs": Number(-1, whole=True),
-    "trainer.max_steps": Number(-1, whole=True),
+    "trainer.max_epochs": LENGTH,
+    "trainer.max_steps": LENGTH,
     **{f"trainer.{name}": ANYTHING for name in TRAINER_ARGUMENTS if not name.startswith("max_")},
     "trainer.max_time": ANYTHING,
     "logger.kind": Choice(("csv", "wandb")),

@@ -92,6 +92,7 @@ def test_every_file_composes(monkeypatch: pytest.MonkeyPatch, group: str, choice
         (["experiment=smok"], r"experiment=smok: .*smoke"),
         (["loss.margin=-1"], r"loss\.margin=-1 is not allowed: give a number from 0 to 1\.5"),
         (["loss.margin=wide"], r"loss\.margin=wide is not allowed"),
+        (["trainer.max_epochs=0"], r"trainer\.max_epochs=0 is not allowed"),
         (["seed=1.5"], r"seed=1\.5 is not allowed: give a whole number"),
         (["batch_size=true"], r"batch_size=True is not allowed"),
         (["mixup.weight=[0.5]"], r"mixup\.weight=\[0\.5\] is not allowed"),

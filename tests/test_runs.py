@@ -94,6 +94,9 @@ def test_another_configuration_is_refused(tmp_path: Path) -> None:
     refuse_other(run, CONFIG)
     run.write_config(CONFIG)
     refuse_other(run, CONFIG)
+    refuse_other(run, CONFIG | {"loss": {"margin": 0.2}})  # before the first checkpoint: nothing owned
+    write_text(run.checkpoint, "weights")
+    refuse_other(run, CONFIG)
     with pytest.raises(ValueError, match=r"(?s)belongs to another.*loss\.margin: 0\.05 → 0\.2.*name='main-\$\{loss"):
         refuse_other(run, CONFIG | {"loss": {"margin": 0.2}})
 

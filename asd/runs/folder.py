@@ -44,6 +44,11 @@ class RunFolder:
         return self.path / "checkpoints" / "previous.ckpt"
 
     @property
+    def is_begun(self) -> bool:
+        """Whether there is a checkpoint: before the first one, a failed start leaves nothing worth keeping."""
+        return self.checkpoint.is_file() or self.previous_checkpoint.is_file()
+
+    @property
     def manifest(self) -> Path:
         """Written last by training: the run is done if this verifies."""
         return self.path / "manifest.json"

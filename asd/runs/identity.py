@@ -54,7 +54,7 @@ def refuse_other(run: RunFolder, config: Mapping[str, Any]) -> None:
     Raises:
         ValueError: Another configuration owns the folder; the message names the keys that differ.
     """
-    if not run.config.is_file():
+    if not (run.config.is_file() and run.is_begun):
         return
     other = differences(config, run.read_config())
     if other:
