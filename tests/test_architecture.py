@@ -43,7 +43,7 @@ ROOMS = [
     "report",
     "requirements",
 ]
-ROOMS += ["configuration", "experiment", "evaluation", "cli"]
+ROOMS += ["configuration", "experiment", "evaluation", "commands", "cli"]
 
 LIGHT = ["asd", "asd.schema", "asd.configuration", "asd.requirements", "asd.cli", "asd.data.clips", "asd.runs.identity"]
 
