@@ -29,6 +29,11 @@ class RunFolder:
         return self.path / "status.json"
 
     @property
+    def lock(self) -> Path:
+        """Who works on the run; there only while somebody does."""
+        return self.path / "lock.json"
+
+    @property
     def metrics(self) -> Path:
         """One line per epoch."""
         return self.path / "metrics.jsonl"
