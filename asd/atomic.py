@@ -1,26 +1,87 @@
 """Files that are either whole or not there."""
 
+import errno
 import json
 import os
+import shutil
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+class NoRoomError(OSError):
+    """A file could not be written whole: the disk, a quota or a limit on files is full."""
+
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path`; what was written there takes its place, flushed to the disk, or nothing does."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """A temporary path beside `path`; what was written there takes its place, flushed to the disk, or nothing does.
+
+    Raises:
+        NoRoomError: The disk is full; the file that was there before is whole.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.tmp")
     try:
-        yield temporary
-        with open(temporary, "rb+") as file:
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
+        with saying_what_is_free(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            yield temporary
+            with open(temporary, "rb+") as file:
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+            sync_folder(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def saying_what_is_free(path: Path) -> Iterator[None]:
+    """Turns the errors of a full disk into one that says what to do.
+
+    Raises:
+        NoRoomError: With the free bytes.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in NO_ROOM or isinstance(error, NoRoomError):
+            raise
+        place = next(folder for folder in path.absolute().parents if folder.exists())
+        raise NoRoomError(
+            error.errno,
+            f"no room to write {path} ({os.strerror(error.errno or 0)}): {shutil.disk_usage(place).free:,} bytes are "
+            f"free there. Earlier files are whole: make room and type the same command again",
+        ) from error
+
+
+def sync_folder(folder: Path) -> None:
+    """Makes a new name in a folder survive a loss of power."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Removes the temporary files that killed processes left under a folder nobody else writes to."""
+    for path in folder.rglob(".*.tmp"):
+        path.unlink()
+
+
+def append_line(path: Path, line: str) -> None:
+    """Adds a line to a text file, safe on the disk when this returns.
+
+    Raises:
+        NoRoomError: The disk is full; part of the line may stand at the end of the file.
+    """
+    with saying_what_is_free(path), open(path, "a", encoding="utf-8") as file:
+        file.write(line + "\n")
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def write_text(path: Path, text: str) -> None:

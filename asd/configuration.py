@@ -16,6 +16,7 @@ from hydra.errors import CompactHydraException, HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from asd.atomic import NoRoomError
 from asd.data.clips import MACHINES
 from asd.requirements import require
 from asd.rules import check, find_rule, nearest
@@ -40,7 +41,7 @@ def script(name: str) -> Callable[[Callable[[dict[str, Any]], None]], Callable[[
         def job(config: DictConfig) -> None:
             try:
                 main(checked(config, name))
-            except ValueError as error:
+            except (ValueError, NoRoomError) as error:
                 raise ConfigurationError(str(error)) from None
 
         def start() -> None:

@@ -11,7 +11,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from asd.allocator import keep_freed_memory
-from asd.atomic import replacing
+from asd.atomic import remove_leftovers, replacing
 from asd.data.clips import ClipTable, scan_machine
 from asd.data.waveforms import WaveformBank
 from asd.pieces.spectrogram import min_samples, spectrogram_settings
@@ -19,6 +19,8 @@ from asd.report.results import logmel_scores, write_results
 from asd.requirements import machine_list
 from asd.runs.folder import RunFolder, find_runs
 from asd.runs.identity import is_done, read_manifest, sha256, write_manifest
+from asd.runs.interruption import interruptible
+from asd.runs.lock import hold
 from asd.runs.scores import ScoreTable, write_scores
 from asd.runs.trained import Embedder, load_embedder
 from asd.scoring.logmel import mean_log_mel, nearest_distance
@@ -41,7 +43,9 @@ def evaluate(config: Mapping[str, Any]) -> None:
         elif is_scored(run, config):
             print(f"{run.path} is scored already")
         else:
-            score_run(run, config)
+            with interruptible(), hold(run):
+                remove_leftovers(run.path)
+                score_run(run, config)
     if config["logmel_neighbour"]:
         score_logmel_neighbours(config)
     write_results(config)

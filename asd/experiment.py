@@ -1,7 +1,6 @@
 """The composition root of training: a checked configuration → objects → fit. Both phases are this one function."""
 
 import logging
-import shutil
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,9 +12,10 @@ import torch
 from torch import nn
 
 from asd.allocator import keep_freed_memory
+from asd.atomic import remove_leftovers
 from asd.data.clips import ClipTable, scan_machine
 from asd.data.datamodule import MachineDataModule, StepPlan
-from asd.data.sampling import BalancedSource, TargetStep
+from asd.data.sampling import BalancedSource, Draw, TargetStep
 from asd.data.simulate import simulate
 from asd.data.waveforms import WaveformBank
 from asd.models.arcface import ArcFace
@@ -27,10 +27,13 @@ from asd.pieces.spectrogram import min_samples, n_columns, spectrogram_settings
 from asd.report.dashboard import close_loggers, wandb_logger
 from asd.requirements import find_phase1, with_fingerprint
 from asd.runs.checkpoint import AtomicCheckpointIO, KeepLast, load_checkpoint, load_part, newest_checkpoint
+from asd.runs.finite import FiniteLoss
 from asd.runs.folder import RunFolder, address
 from asd.runs.identity import is_done, refuse_other, write_manifest
+from asd.runs.interruption import Interruption, interruptible
+from asd.runs.lock import Lock, hold
 from asd.runs.record import EpochRecord, read_record
-from asd.runs.status import write_status
+from asd.runs.status import State, write_status
 
 SAMPLINGS = {"source": BalancedSource, "target_step": TargetStep}
 
@@ -47,22 +50,54 @@ def train(config: Mapping[str, Any]) -> RunFolder:
     Raises:
         ValueError: The data or the run's folder do not fit the configuration.
     """
-    table = prepare_data(config)
-    config = with_fingerprint(config, table.fingerprint())
-    run = claim(config)
-    if is_done(run):
-        print(f"{run.path} is finished: nothing to do (overwrite=true to train it again)")
-        return run
+    with interruptible() as interruption:
+        table = prepare_data(config)
+        config = with_fingerprint(config, table.fingerprint())
+        run = address(config)
+        if is_done(run) and not config["overwrite"]:
+            refuse_other(run, config)
+            print(f"{run.path} is finished: nothing to do (overwrite=true to train it again)")
+            return run
+        with hold(run) as lock:
+            claim(run, config)
+            attempt(run, config, table, interruption, lock)
+        if interruption.received is not None:  # while the last step was done
+            raise SystemExit(interruption.exit_code)
+    return run
+
+
+def attempt(
+    run: RunFolder, config: Mapping[str, Any], table: ClipTable, interruption: Interruption, lock: Lock
+) -> None:
+    """Trains a run that is held, and leaves word of how it went."""
     write_status(run, "running")
     try:
-        fit(run, config, table)
-    except Exception as error:
-        write_status(run, "failed", why=f"{type(error).__name__}: {error}")
+        fit(run, config, table, interruption, lock)
+    except BaseException as error:
+        if interruption.received is not None:  # whatever broke, broke because of it
+            leave_word(run, "interrupted")
+            raise SystemExit(interruption.exit_code) from None
+        leave_word(run, "failed", why=f"{type(error).__name__}: {error}")
+        if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+            raise ValueError(out_of_memory(config)) from error
         raise
-    except BaseException:
-        write_status(run, "interrupted")
-        raise
-    return run
+
+
+def leave_word(run: RunFolder, state: State, **facts: Any) -> None:
+    """Writes a last status, if the disk still takes it: the error that led here matters more."""
+    try:
+        write_status(run, state, **facts)
+    except OSError as error:
+        print(f"the status could not be written: {error}")
+
+
+def out_of_memory(config: Mapping[str, Any]) -> str:
+    """What to do about it."""
+    return (
+        f"out of memory, training {config['backbone']['name']} on {config['input']['name']} with batch_size="
+        f"{config['batch_size']}. End other programs, take a larger device, allocator=system on a CPU, "
+        f"trainer.precision=bf16-mixed or a smaller batch_size (both change the result: give another name=…)"
+    )
 
 
 def prepare_data(config: Mapping[str, Any]) -> ClipTable:
@@ -73,22 +108,21 @@ def prepare_data(config: Mapping[str, Any]) -> ClipTable:
     return scan_machine(root, machine)
 
 
-def claim(config: Mapping[str, Any]) -> RunFolder:
-    """The folder of the run, with the configuration in it.
+def claim(run: RunFolder, config: Mapping[str, Any]) -> None:
+    """Makes the folder of a run that is held the configuration's own.
 
     Raises:
         ValueError: Another configuration owns it.
     """
-    run = address(config)
-    if config["overwrite"] and run.path.exists():
-        shutil.rmtree(run.path)
+    if config["overwrite"]:
+        run.empty()
     refuse_other(run, config)
+    remove_leftovers(run.path)
     if not run.is_begun:
         run.write_config(config)
-    return run
 
 
-def fit(run: RunFolder, config: Mapping[str, Any], table: ClipTable) -> None:
+def fit(run: RunFolder, config: Mapping[str, Any], table: ClipTable, interruption: Interruption, lock: Lock) -> None:
     """Trains the network of a run to the end of its schedule and vouches for the result."""
     if config["allocator"] == "keep":
         keep_freed_memory()
@@ -96,16 +130,30 @@ def fit(run: RunFolder, config: Mapping[str, Any], table: ClipTable) -> None:
     n_steps = length(config["trainer"], data.plan.n_steps_per_epoch)
     model, frozen = build_model(config, table, n_steps)
     identity = {"config": dict(config), "sections": table.sections, "frozen": frozen}
-    trainer = build_trainer(run, config, identity, n_epochs=-(-n_steps // data.plan.n_steps_per_epoch))
-    resume = newest_checkpoint(run)
-    print(f"{'going on with' if resume else 'training'} {run.path}: {describe(model, table, frozen)}")
+    finite = FiniteLoss(lambda step: clips_of(table, data.plan.draw(step)))
+    keep = KeepLast(
+        run, identity, **config["save"], interruption=interruption, checks=[lambda _: lock.check(), finite.check]
+    )
+    record = EpochRecord(run, as_csv=config["logger"]["kind"] == "csv")
+    n_epochs = -(-n_steps // data.plan.n_steps_per_epoch)
+    trainer = build_trainer(run, config, n_epochs=n_epochs, callbacks=[finite, record, keep])
+    kept = newest_checkpoint(run)
+    if kept and kept.path != run.checkpoint:
+        run.checkpoint.unlink(missing_ok=True)  # damaged: it must not take the place of the good one before
+    start = f"going on at step {kept.step} with" if kept else "training"
+    print(f"{start} {run.path}: {describe(model, table, frozen)}")
     try:
-        trainer.fit(model, data, ckpt_path=resume, weights_only=True)
-    except SystemExit:  # Lightning's answer to Ctrl-C and SIGTERM, but with exit codes that look finished
-        raise SystemExit(143 if trainer.received_sigterm else 130) from None
+        if kept is None or kept.step < n_steps:
+            trainer.fit(model, data, ckpt_path=kept.path if kept else None, weights_only=True)
     finally:
+        interruption.patient = False
         close_loggers(trainer)
     finish(run, config, frozen)
+
+
+def clips_of(table: ClipTable, draw: Draw) -> list[str]:
+    """The paths of the clips of a step, mixed-in ones too."""
+    return [str(table.path[row]) for row in np.concatenate([draw.clip, draw.partner])]
 
 
 def describe(model: SectionClassifier, table: ClipTable, frozen: list[str]) -> str:
@@ -205,15 +253,17 @@ def load_phase1(config: Mapping[str, Any], backbone: Backbone, arcface: ArcFace,
     load_part(checkpoint, "arcface", arcface)
 
 
-def build_trainer(run: RunFolder, config: Mapping[str, Any], identity: Mapping[str, Any], n_epochs: int) -> pl.Trainer:
-    """Lightning's Trainer with our checkpoint and record."""
+def build_trainer(
+    run: RunFolder, config: Mapping[str, Any], *, n_epochs: int, callbacks: list[pl.Callback]
+) -> pl.Trainer:
+    """Lightning's Trainer with our callbacks, in this order: an epoch is recorded before its checkpoint is kept."""
     arguments = config["trainer"] | {"max_epochs": n_epochs, "max_steps": -1}
     logger = config["logger"]
     quiet_lightning()
     return pl.Trainer(
         **arguments,
         logger=wandb_logger(run, config) if logger["kind"] == "wandb" else False,
-        callbacks=[EpochRecord(run, as_csv=logger["kind"] == "csv"), KeepLast(run, identity)],
+        callbacks=callbacks,
         plugins=[AtomicCheckpointIO()],
         enable_checkpointing=False,
         enable_progress_bar=config["progress"],
@@ -230,5 +280,6 @@ def quiet_lightning() -> None:
         r"The '.*_dataloader' does not have many workers",  # windows come from a memory map: nothing to wait for
         r"The number of training batches \(\d+\) is smaller than the logging interval",  # we log by epoch
         r"Found \d+ module\(s\) in eval mode",  # frozen on purpose
+        r"You're resuming from a checkpoint that ended before the epoch ended",  # our sampler knows where it was
     ):
         warnings.filterwarnings("ignore", message)

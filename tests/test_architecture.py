@@ -22,6 +22,7 @@ KNOWS = {
         "models/classifier.py",
         "experiment.py",
         "runs/checkpoint.py",
+        "runs/finite.py",
         "runs/record.py",
         "report/dashboard.py",
     },

@@ -94,7 +94,7 @@ class Steps(Dataset[StepWindows]):
 
 
 class StepNumbers(Sampler[int]):
-    """The step numbers of an epoch, counted over all epochs.
+    """The step numbers of an epoch, counted over all epochs; of an epoch under way, those that are left.
 
     Args:
         n_steps_per_epoch: How many.
@@ -109,10 +109,10 @@ class StepNumbers(Sampler[int]):
     def __iter__(self) -> Iterator[int]:
         """The numbers, in order."""
         first = self.n_done()
-        return iter(range(first, first + self.n_steps))
+        return iter(range(first, first + self.n_steps - first % self.n_steps))
 
     def __len__(self) -> int:
-        """The number of steps."""
+        """The number of steps of a whole epoch."""
         return self.n_steps
 
 

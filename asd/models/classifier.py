@@ -50,6 +50,7 @@ class SectionClassifier(pl.LightningModule):
         self.n_steps = n_steps
         self.seed = seed
         self.pieces_per_step = 0
+        self.sums = torch.zeros(3)
 
     def forward(self, pieces: Tensor) -> Tensor:
         """Pieces (n, 1, bins, frames) to embeddings (n, embedding_dim), not normalised."""
@@ -61,9 +62,17 @@ class SectionClassifier(pl.LightningModule):
         keep_frozen_in_eval(self.frozen)
         return self
 
-    def on_train_epoch_start(self) -> None:
-        """Starts the epoch's sums, kept on the device so that no step waits for them."""
-        self.sums = torch.zeros(3, device=self.device)
+    def on_train_start(self) -> None:
+        """Takes the epoch's sums to the device, so that no step waits for them."""
+        self.sums = self.sums.to(self.device)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keeps the sums of an epoch that is under way."""
+        checkpoint["epoch_sums"] = self.sums.cpu()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Goes on with them."""
+        self.sums = checkpoint["epoch_sums"]
 
     def on_train_batch_start(self, batch: TrainingBatch, batch_idx: int) -> None:
         """Makes what the network draws at random a function of (seed, step)."""
@@ -83,9 +92,10 @@ class SectionClassifier(pl.LightningModule):
         self.log("loss", loss.detach(), prog_bar=True, logger=False)
         return loss
 
-    def epoch_metrics(self) -> dict[str, float]:
-        """Of the epoch so far: mean loss, accuracy of the section (of the louder clip), learning rate."""
+    def end_epoch(self) -> dict[str, float]:
+        """Of the epoch: mean loss, accuracy of the section (of the louder clip), learning rate; starts new sums."""
         loss, right, count = self.sums.tolist()
+        self.sums = torch.zeros_like(self.sums)
         return {"loss": loss / count, "accuracy": right / count, "lr": self.last_lr()}
 
     def last_lr(self) -> float:

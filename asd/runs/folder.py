@@ -1,5 +1,6 @@
 """Where a run lies, and what lies in it (DESIGN: files that outlive a process)."""
 
+import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +33,11 @@ class RunFolder:
     def lock(self) -> Path:
         """Who works on the run; there only while somebody does."""
         return self.path / "lock.json"
+
+    @property
+    def claim(self) -> Path:
+        """Is locked for the milliseconds in which a process looks at the lock and takes it."""
+        return self.path / ".claim"
 
     @property
     def metrics(self) -> Path:
@@ -81,6 +87,14 @@ class RunFolder:
     def machine(self) -> str:
         """The machine of the run."""
         return self.path.parent.parent.name
+
+    def empty(self) -> None:
+        """Removes what lies in the folder, but for what says who holds it."""
+        for path in self.path.iterdir():
+            if path.is_dir():
+                shutil.rmtree(path)
+            elif path not in (self.lock, self.claim):
+                path.unlink()
 
     def read_config(self) -> dict[str, Any]:
         """The configuration that the run was made with."""

@@ -16,6 +16,7 @@ from asd.runs.folder import RunFolder
 NOISE = (
     "overwrite",
     "progress",
+    "save.",
     "allocator",
     "data.root",
     "data.cache",

@@ -118,7 +118,7 @@ def hold(run: RunFolder) -> Iterator["Lock"]:
     """
     lock = Lock(run, this_process())
     run.path.mkdir(parents=True, exist_ok=True)
-    with claiming(run.path):
+    with claiming(run.claim):
         other = holder_of(run)
         if other:
             raise HeldError(
@@ -176,9 +176,9 @@ class Lock:
 
 
 @contextmanager
-def claiming(folder: Path) -> Iterator[None]:
+def claiming(path: Path) -> Iterator[None]:
     """One process at a time looks at a lock and takes it: an flock of milliseconds, never held while work is done."""
-    with open(folder / ".claim", "w") as file:
+    with open(path, "w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 

@@ -3,13 +3,12 @@
 import csv
 import io
 import json
-import os
 import time
 from typing import Any
 
 import pytorch_lightning as pl
 
-from asd.atomic import write_text
+from asd.atomic import append_line, write_text
 from asd.models.classifier import SectionClassifier
 from asd.runs.folder import RunFolder
 from asd.runs.status import write_status
@@ -45,7 +44,7 @@ class EpochRecord(pl.Callback):
         line = {
             "epoch": trainer.current_epoch,
             "step": trainer.global_step,
-            **pl_module.epoch_metrics(),
+            **pl_module.end_epoch(),
             "pieces_per_second": round(pieces / seconds, 2),
             "seconds": round(seconds, 3),
         }
@@ -57,10 +56,7 @@ class EpochRecord(pl.Callback):
 
     def append(self, line: dict[str, Any]) -> None:
         """Adds a line, safe on the disk when this returns."""
-        with open(self.run.metrics, "a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
+        append_line(self.run.metrics, json.dumps(line, allow_nan=False))
         if self.as_csv:
             write_text(self.run.path / "metrics.csv", to_csv(read_record(self.run)))
 

@@ -1,0 +1,90 @@
+"""kill -9 anywhere: the same commands, typed again, end with the same bytes of weights and scores."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from asd.runs.folder import RunFolder
+from asd.runs.record import read_record
+from tests.disturbance import PHASES, Configs, Kill, digests, finish, start
+
+Job = Callable[..., dict[str, Any]]
+KILLED = -9
+
+# 5 + 5 steps, and every file that both phases and the scoring write: the cache of the waveforms first.
+STEPS = [("step", n) for n in (0, 2, 4, 6, 9)]
+HALF_WRITTEN = [("write", n) for n in (0, 2, 3, 5, 7, 10, 13, 16, 20)]
+NAMED = [("named", n) for n in (1, 4, 8, 12, 18, 24)]
+POINTS = STEPS + HALF_WRITTEN + NAMED
+
+
+def configs(job: Job, name: str, workers: int) -> Configs:
+    """Both phases and the scoring."""
+    options = (f"name={name}", "trainer.max_steps=5", "save.every_n_steps=2", f"data.workers={workers}")
+    finetune = job("finetune", *options, "checkpoint=none.ckpt") | {"checkpoint": None}
+    return [("train", job("train", *options)), ("finetune", finetune), ("evaluate", evaluation(name))]
+
+
+def evaluation(name: str) -> dict[str, Any]:
+    """The configuration of evaluate.py; its runs are not there yet when it is made."""
+    scorer = {"name": "cosine", "n_neighbors": 10, "stride": 16, "aggregation": "mean", "references": "both"}
+    config = {"name": name, "machine": None, "seed": 0, "phase": None, "ensemble": "mean", "logmel_neighbour": False}
+    config |= {"overwrite": False, "accelerator": "cpu", "progress": False, "scorer": scorer}
+    return config | {"data": {"root": None, "cache": "outputs/.cache"}}
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Filled by the first test: the digests of a run that nobody disturbed."""
+    return {}
+
+
+def check_point(workplace: Path, job: Job, undisturbed: dict[str, str], point: tuple[str, int], workers: int) -> None:
+    """Kills at a point, types the commands again, compares."""
+    if not undisturbed:
+        assert finish(start(workplace, configs(job, "whole", 0))) == 0
+        undisturbed.update(digests(workplace, "whole"))
+        shutil.rmtree(workplace / "outputs")
+    work = configs(job, "main", workers)
+    assert finish(start(workplace, work, Kill(*point))) == KILLED, "the point was never reached"
+    assert finish(start(workplace, work)) == 0
+    assert digests(workplace, "main") == undisturbed
+    for phase in PHASES:
+        run = RunFolder(workplace / f"outputs/main/fan/small-512x32-s0/{phase}")
+        assert [line["epoch"] for line in read_record(run)] == [0, 1, 2]
+        assert not run.lock.exists()
+    assert not list((workplace / "outputs" / "main").rglob("*.tmp"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("point", POINTS, ids=lambda point: f"{point[0]}{point[1]}")
+def test_killed_anywhere(
+    workplace: Path, job: Job, undisturbed: dict[str, str], point: tuple[str, int], workers: int
+) -> None:
+    check_point(workplace, job, undisturbed, point, workers)
+
+
+@pytest.mark.slow
+@pytest.mark.ci
+@pytest.mark.parametrize("point", [("step", 3), ("write", 4), ("named", 9)], ids=lambda p: f"{p[0]}{p[1]}")
+def test_killed_at_a_few_points(workplace: Path, job: Job, undisturbed: dict[str, str], point: tuple[str, int]) -> None:
+    check_point(workplace, job, undisturbed, point, 2)
+
+
+@pytest.mark.slow
+@pytest.mark.ci
+def test_killed_again_and_again(workplace: Path, job: Job, undisturbed: dict[str, str]) -> None:
+    if not undisturbed:
+        assert finish(start(workplace, configs(job, "whole", 0))) == 0
+        undisturbed.update(digests(workplace, "whole"))
+    work = configs(job, "main", 0)
+    codes = [finish(start(workplace, work, Kill("named", 9)))]
+    while codes[-1] == KILLED and len(codes) < 100:
+        codes.append(finish(start(workplace, work, Kill("named", 9))))
+    assert codes[-1] == 0
+    assert len(codes) > 3
+    assert digests(workplace, "main") == undisturbed
