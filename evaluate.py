@@ -8,14 +8,17 @@ python evaluate.py name=report machine=[fan,pump] ensemble=zscore
 from typing import Any
 
 from asd.configuration import script
+from asd.runs.folder import results
+from asd.runs.lock import hold
 
 
 @script("evaluate")
 def main(config: dict[str, Any]) -> None:
     """Scores the runs under a name and writes outputs/<name>/results/."""
-    from asd.evaluation import evaluate
+    with hold(results(config["name"])):  # before torch is imported: a second start is refused at once
+        from asd.evaluation import evaluate
 
-    evaluate(config)
+        evaluate(config)
 
 
 if __name__ == "__main__":

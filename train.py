@@ -8,14 +8,17 @@ python train.py -m experiment=report
 from typing import Any
 
 from asd.configuration import script
+from asd.runs.folder import address
+from asd.runs.lock import hold
 
 
 @script("train")
 def main(config: dict[str, Any]) -> None:
     """Trains the run that the configuration describes, or says that it is finished."""
-    from asd.experiment import train
+    with hold(address(config)) as lock:  # before torch is imported: a second start is refused at once
+        from asd.experiment import train
 
-    train(config)
+        train(config, lock)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 import logging
 import warnings
 from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -38,11 +39,12 @@ from asd.runs.status import State, write_status
 SAMPLINGS = {"source": BalancedSource, "target_step": TargetStep}
 
 
-def train(config: Mapping[str, Any]) -> RunFolder:
+def train(config: Mapping[str, Any], lock: Lock | None = None) -> RunFolder:
     """Trains one run, goes on with it, or says that it is finished.
 
     Args:
         config: A checked configuration of train.py or finetune.py.
+        lock: Of the run, where it is held already.
 
     Returns:
         The folder of the finished run.
@@ -58,7 +60,7 @@ def train(config: Mapping[str, Any]) -> RunFolder:
             refuse_other(run, config)
             print(f"{run.path} is finished: nothing to do (overwrite=true to train it again)")
             return run
-        with hold(run) as lock:
+        with nullcontext(lock) if lock else hold(run) as lock:
             claim(run, config)
             attempt(run, config, table, interruption, lock)
         if interruption.received is not None:  # while the last step was done

@@ -70,12 +70,31 @@ def test_sigterm_is_an_interruption_not_an_end(tmp_path: Path) -> None:
     command += ["trainer.max_steps=2000", "loss.margin=0.1", "name=stopped"]
     with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
         folder = tmp_path / "outputs/stopped/fan/small-512x32-s0/train"
-        wait_for(folder / "checkpoints/previous.ckpt")
+        wait_for(folder / "metrics.jsonl")
         process.terminate()
         process.communicate(timeout=60)
     assert process.returncode == 143
     assert json.loads((folder / "status.json").read_text())["state"] == "interrupted"
     assert not (folder / "manifest.json").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("times", [pytest.param(2, marks=pytest.mark.ci), 18])
+def test_of_two_that_start_at_once_one_works_and_the_other_says_why(tmp_path: Path, times: int) -> None:
+    for attempt in range(times):
+        command = [sys.executable, ROOT / "train.py", "experiment=smoke", "machine=fan", "progress=false"]
+        command += [f"name=twice{attempt}", "trainer.max_steps=2"]
+        started = time.monotonic()
+        both = [subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) for _ in "ab"]
+        while all(process.poll() is None for process in both):
+            time.sleep(0.02)
+        seconds = time.monotonic() - started
+        said = [process.communicate()[0].decode() for process in both]
+        assert sorted(process.returncode for process in both) == [0, 1]
+        refused = said[[process.returncode for process in both].index(1)]
+        assert "is being worked on by process" in refused
+        assert "Traceback" not in refused
+        assert seconds < 5
 
 
 def wait_for(path: Path) -> None:

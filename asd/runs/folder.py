@@ -118,6 +118,11 @@ def address(config: Mapping[str, Any], phase: str | None = None) -> RunFolder:
     return RunFolder(OUTPUTS / config["name"] / config["machine"] / run / (phase or phase_name(config)))
 
 
+def results(name: str) -> RunFolder:
+    """Where the tables of a grid lie: held, like a run, while they are made."""
+    return RunFolder(OUTPUTS / name / "results")
+
+
 def find_runs(name: str, machines: Iterable[str] | None = None) -> list[RunFolder]:
     """The runs under a name, sorted by machine and system; those of some machines only, if given."""
     wanted = None if machines is None else set(machines)
