@@ -16,11 +16,13 @@ from hydra.errors import CompactHydraException, HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from asd.atomic import NoRoomError
+from asd.contradictions import refuse_contradictions
 from asd.data.clips import MACHINES
 from asd.requirements import require
-from asd.rules import check, find_rule, nearest
+from asd.rules import check, find_rule, nearest, nearest_key
 from asd.schema import SCHEMAS
+from asd.targets import refuse_foreign_targets
+from asd.typed import check_group, check_once, check_options, check_words, unreadable
 
 CONF = Path(__file__).parents[1] / "conf"
 
@@ -41,13 +43,13 @@ def script(name: str) -> Callable[[Callable[[dict[str, Any]], None]], Callable[[
         def job(config: DictConfig) -> None:
             try:
                 main(checked(config, name))
-            except (ValueError, NoRoomError) as error:
+            except (ValueError, OSError) as error:
                 raise ConfigurationError(str(error)) from None
 
         def start() -> None:
             try:
                 preflight(name, sys.argv[1:])
-            except (ValueError, HydraException, OmegaConfBaseException) as error:
+            except (ValueError, OSError, HydraException, OmegaConfBaseException) as error:
                 give_up(error)
             job()
 
@@ -70,12 +72,15 @@ def preflight(name: str, arguments: list[str]) -> None:
         ValueError: A job's configuration is not allowed, or its data are missing.
     """
     typed = [argument for argument in arguments if argument not in ("-m", "--multirun")]
+    check_options(typed, SCHEMAS[name])
     if any(argument.startswith("-") for argument in typed):
         return  # --help, --cfg and their like are Hydra's
     multirun = len(typed) < len(arguments)
     with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
-        for override in OverridesParser.create().parse_overrides(typed):
+        check_words(typed, SCHEMAS[name])
+        for override in parse(typed):
             check_override(override, name)
+        check_once(typed)
         for overrides in jobs(name, typed, multirun):
             checked(hydra.compose(name, overrides), name)
 
@@ -87,28 +92,45 @@ def check_override(override: Override, name: str) -> None:
         ValueError: No such key or choice; the message names the nearest ones.
     """
     group = override.key_or_group
-    if group.startswith("hydra"):
+    if group.split(".")[0].split("/")[0] == "hydra":
         return
     if not (CONF / group).is_dir():
-        schema = SCHEMAS[name]
-        if not any(key.startswith(f"{group}.") for key in schema):
-            find_rule(
-                group, {**schema, **{folder.name: schema["name"] for folder in CONF.iterdir() if folder.is_dir()}}
-            )
+        check_key(group, name)
         return
+    check_group(group, name, CONF)
+    if override.package is not None:
+        raise ValueError(f"{group}@{override.package}: a group has one place; give {group}=CHOICE")
     choices = sorted(path.stem for path in (CONF / group).glob("*.yaml"))
     values = override.sweep_string_iterator() if override.is_sweep_override() else [override.value()]
-    for value in values:
-        for choice in value if isinstance(value, list) else [value]:
-            if choice is not None and str(choice) not in choices:
-                raise ValueError(f"{group}={choice}: no such choice.{nearest(str(choice), choices)}")
+    for choice in values:
+        if str(choice) not in choices and not (choice is None and group == "experiment"):
+            raise ValueError(f"{group}={choice}: no such choice.{nearest(str(choice), choices)}")
+
+
+def check_key(key: str, name: str) -> None:
+    """Checks that a script has a key, or keys within it.
+
+    Raises:
+        ValueError: It has not; the message names the nearest ones, or the script that has it.
+    """
+    schema = SCHEMAS[name]
+    others = [f"{other}.py" for other in SCHEMAS if key in SCHEMAS[other] and key not in schema]
+    if others:
+        raise ValueError(
+            f"unknown key '{key}': {name}.py has none, but {' and '.join(others)}.{nearest_key(key, schema)}"
+        )
+    if not any(known.startswith(f"{key}.") for known in schema):
+        groups = {folder.name: schema["name"] for folder in CONF.iterdir() if folder.is_dir()}
+        find_rule(key, {**schema, **groups})
 
 
 def jobs(name: str, typed: list[str], multirun: bool) -> Iterator[list[str]]:
     """The overrides of each job of a command line: one, or as many as a sweep expands to."""
     base = [text for text, override in zip(typed, parse(typed), strict=True) if not override.is_sweep_override()]
     settings = hydra.compose(name, base, return_hydra_config=True).hydra
+    refuse_foreign_targets(OmegaConf.to_container(settings, resolve=False), "hydra")
     if not multirun and str(settings.mode) != "RunMode.MULTIRUN":
+        refuse_sweep(typed)
         yield typed
         return
     sweep = [f"{key}={value}" for key, value in (settings.sweeper.params or {}).items()]
@@ -116,9 +138,27 @@ def jobs(name: str, typed: list[str], multirun: bool) -> Iterator[list[str]]:
         yield from batch
 
 
+def refuse_sweep(typed: list[str]) -> None:
+    """Raises ValueError where a key has several values, but no sweep was asked for."""
+    for word, override in zip(typed, parse(typed), strict=True):
+        if override.is_sweep_override():
+            key, _, values = word.partition("=")
+            raise ValueError(f"{word}: several values are a sweep, add -m to the command; a list is {key}=[{values}]")
+
+
 def parse(overrides: list[str]) -> list[Override]:
-    """Overrides as Hydra reads them."""
-    return OverridesParser.create().parse_overrides(overrides)
+    """Overrides as Hydra reads them.
+
+    Raises:
+        ValueError: One cannot be read; the message names it.
+    """
+    parser, found = OverridesParser.create(), []
+    for word in overrides:
+        try:
+            found += parser.parse_overrides([word])
+        except HydraException as error:
+            raise ValueError(unreadable(word, error)) from None
+    return found
 
 
 def checked(config: DictConfig, name: str) -> dict[str, Any]:
@@ -132,9 +172,14 @@ def checked(config: DictConfig, name: str) -> dict[str, Any]:
         hints = {"machine": f", one of {', '.join(MACHINES)}"}
         lines = (f"{key} is missing: add {key}=… to the command{hints.get(key, '')}" for key in missing)
         raise ValueError("\n".join(lines))
-    values = OmegaConf.to_container(config, resolve=True)
+    try:
+        values = OmegaConf.to_container(config, resolve=True)
+    except OmegaConfBaseException as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"{error.full_key}: {reason}. ${{…}} takes a key, or oc.env:NAME") from None
     assert isinstance(values, dict)
     plain = {str(key): value for key, value in values.items() if key not in ("hydra", "experiment")}
     check(plain, SCHEMAS[name])
+    refuse_contradictions(plain, name)
     require(plain, name)
     return plain

@@ -33,6 +33,8 @@ KNOWS = {
 ROOMS = [
     "rules",
     "schema",
+    "typed",
+    "targets",
     "atomic",
     "cores",
     "allocator",
@@ -40,13 +42,25 @@ ROOMS = [
     "scoring",
     "data",
     "models",
+    "contradictions",
     "runs",
     "report",
     "requirements",
 ]
 ROOMS += ["configuration", "experiment", "evaluation", "commands", "cli"]
 
-LIGHT = ["asd", "asd.schema", "asd.configuration", "asd.requirements", "asd.cli", "asd.data.clips", "asd.runs.identity"]
+LIGHT = [
+    "asd",
+    "asd.schema",
+    "asd.configuration",
+    "asd.contradictions",
+    "asd.requirements",
+    "asd.cli",
+    "asd.data.clips",
+    "asd.data.usable",
+    "asd.runs.identity",
+    "asd.runs.skipped",
+]
 
 
 def sources() -> list[Path]:
