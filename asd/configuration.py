@@ -19,7 +19,7 @@ from omegaconf.errors import OmegaConfBaseException
 from asd.contradictions import refuse_contradictions
 from asd.data.clips import MACHINES
 from asd.requirements import require
-from asd.rules import check, find_rule, nearest, nearest_key
+from asd.rules import check, find_rule, nearest
 from asd.schema import SCHEMAS
 from asd.targets import refuse_foreign_targets
 from asd.typed import check_group, check_once, check_options, check_words, unreadable
@@ -116,9 +116,7 @@ def check_key(key: str, name: str) -> None:
     schema = SCHEMAS[name]
     others = [f"{other}.py" for other in SCHEMAS if key in SCHEMAS[other] and key not in schema]
     if others:
-        raise ValueError(
-            f"unknown key '{key}': {name}.py has none, but {' and '.join(others)}.{nearest_key(key, schema)}"
-        )
+        raise ValueError(f"unknown key '{key}' of {name}.py; it is one of {' and '.join(others)}")
     if not any(known.startswith(f"{key}.") for known in schema):
         groups = {folder.name: schema["name"] for folder in CONF.iterdir() if folder.is_dir()}
         find_rule(key, {**schema, **groups})
@@ -167,19 +165,28 @@ def checked(config: DictConfig, name: str) -> dict[str, Any]:
     Raises:
         ValueError: A key is missing, unknown or not allowed, or the data set is missing.
     """
-    missing = sorted(OmegaConf.missing_keys(config))
-    if missing:
-        hints = {"machine": f", one of {', '.join(MACHINES)}"}
-        lines = (f"{key} is missing: add {key}=… to the command{hints.get(key, '')}" for key in missing)
-        raise ValueError("\n".join(lines))
-    try:
-        values = OmegaConf.to_container(config, resolve=True)
-    except OmegaConfBaseException as error:
-        reason = str(error).splitlines()[0]
-        raise ValueError(f"{error.full_key}: {reason}. ${{…}} takes a key, or oc.env:NAME") from None
-    assert isinstance(values, dict)
-    plain = {str(key): value for key, value in values.items() if key not in ("hydra", "experiment")}
+    plain = resolved(config)
     check(plain, SCHEMAS[name])
     refuse_contradictions(plain, name)
     require(plain, name)
     return plain
+
+
+def resolved(config: DictConfig) -> dict[str, Any]:
+    """A composed configuration as plain values, without what is Hydra's.
+
+    Raises:
+        ValueError: A key is missing, or a value refers to what there is not.
+    """
+    try:
+        missing = sorted(OmegaConf.missing_keys(config))
+        values = {} if missing else OmegaConf.to_container(config, resolve=True)
+    except OmegaConfBaseException as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"{error.full_key}: {reason}. ${{…}} takes a key, or oc.env:NAME") from None
+    if missing:
+        hints = {"machine": f", one of {', '.join(MACHINES)}"}
+        lines = (f"{key} is missing: add {key}=… to the command{hints.get(key, '')}" for key in missing)
+        raise ValueError("\n".join(lines))
+    assert isinstance(values, dict)
+    return {str(key): value for key, value in values.items() if key not in ("hydra", "experiment")}

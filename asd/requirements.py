@@ -11,7 +11,7 @@ from asd.rules import nearest
 from asd.runs.folder import OUTPUTS, RunFolder, address, find_runs
 from asd.runs.identity import differences, is_done, read_manifest, refuse_other
 
-STRATEGIES = ("until_last_block", "backbone", "arcface")  # models/freezing, which imports torch
+FREEZING = ("until_last_block", "backbone", "arcface")  # models/freezing, which imports torch
 LONGEST_NAME = 255  # bytes
 
 WAYS_TO_GET_DATA = """Three ways to get some:
@@ -60,7 +60,7 @@ def require_local_file(key: str, path: str) -> None:
 def require_parts(asked: list[str], phase1: RunFolder) -> None:
     """Raises ValueError where freeze.parts names what the phase-1 network does not have, as its manifest tells."""
     manifest = read_manifest(phase1.manifest) or {}
-    known = [*STRATEGIES, *manifest.get("parts", ())]
+    known = [*FREEZING, *manifest.get("parts", ())]
     for part in asked if "parts" in manifest else ():
         if part not in known:
             raise ValueError(f"freeze.parts: this network has no {part}.{nearest(part, known)}")

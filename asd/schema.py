@@ -33,7 +33,11 @@ TRAINER: dict[str, Rule] = {
 }
 
 _POLICY = ("error", "skip")
-_DATA: dict[str, Rule] = {"data.root": PATH, "data.cache": PATH, "data.on_bad_clip": Choice(_POLICY)}
+_DATA: dict[str, Rule] = {
+    "data.root": Text(meaning="the path of a folder"),
+    "data.cache": PATH,
+    "data.on_bad_clip": Choice(_POLICY),
+}
 
 _TRAINING: dict[str, Rule] = {
     "name": WORD,

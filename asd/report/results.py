@@ -119,7 +119,7 @@ def metric_rows(machine: str, table: ScoreTable) -> list[MetricRow]:
 
 
 def unmeasured(runs: list[RunFolder], scorer: str) -> dict[str, list[Group]]:
-    """Of each machine, the sections and domains with labelled test clips that give no AUC; all where no label is known."""
+    """Of each machine, the sections and domains that give no AUC; where some labels are known, those with labels."""
     found = {}
     for machine, run in {run.machine: run for run in runs}.items():
         table = read_scores(run.scores(scorer) / "scores.csv")
