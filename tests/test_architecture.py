@@ -35,6 +35,7 @@ ROOMS = [
     "schema",
     "typed",
     "targets",
+    "inside",
     "atomic",
     "cores",
     "allocator",
