@@ -64,6 +64,8 @@ def is_scored(run: RunFolder, config: Mapping[str, Any]) -> bool:
     manifest = read_manifest(run.scores(scorer["name"]) / "manifest.json")
     if manifest is None or config["overwrite"] or manifest["checkpoint"] != sha256(run.checkpoint):
         return False
+    if config["data"]["on_bad_clip"] == "error" and manifest["skipped"]:
+        return False
     settings = scorer_settings(config)
     if manifest["scorer"] != settings:
         differing = [f"{key}: {manifest['scorer'][key]} → {settings[key]}" for key in settings]

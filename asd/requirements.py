@@ -2,11 +2,12 @@
 
 import os
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from asd.data.clips import MACHINES, machines_in
-from asd.data.usable import scan_clips
+from asd.data.clips import MACHINES, machine_folders, machines_in
+from asd.data.usable import OnBadClip, scan_clips
 from asd.rules import nearest
 from asd.runs.folder import OUTPUTS, RunFolder, address, find_runs
 from asd.runs.identity import differences, is_done, read_manifest, refuse_other
@@ -87,6 +88,20 @@ def require_data(config: Mapping[str, Any]) -> None:
     if machine not in there:
         where = "the simulated factory" if config["data"]["simulate"] else root
         raise ValueError(f"machine={machine}: not in {where}.{nearest(machine, there)}")
+    if not config["data"]["simulate"]:
+        require_clips(root.absolute(), machine, config["data"]["on_bad_clip"], folder_times(root, machine))
+
+
+@lru_cache(maxsize=64)  # the jobs of a grid share few machines
+def require_clips(root: Path, machine: str, on_bad_clip: OnBadClip, times: tuple[int, ...]) -> None:
+    """Raises ValueError where the names of the clips say that a training or its evaluation would fail."""
+    scan_clips(root, machine, on_bad_clip)
+
+
+def folder_times(root: Path, machine: str) -> tuple[int, ...]:
+    """When names were last added, removed or changed in the folders of a machine."""
+    folders = [path for folder in machine_folders(root, machine) for path in folder.iterdir() if path.is_dir()]
+    return tuple(path.stat().st_mtime_ns for path in sorted(folders))
 
 
 def require_free(config: Mapping[str, Any]) -> None:
