@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from torch import nn
 
 from asd.allocator import keep_freed_memory
@@ -270,7 +271,7 @@ def build_trainer(
     arguments = config["trainer"] | {"max_epochs": n_epochs, "max_steps": -1}
     logger = config["logger"]
     quiet_lightning()
-    return pl.Trainer(
+    return make_trainer(
         **arguments,
         logger=wandb_logger(run, config) if logger["kind"] == "wandb" else False,
         callbacks=callbacks,
@@ -280,6 +281,18 @@ def build_trainer(
         enable_model_summary=False,
         default_root_dir=run.path,
     )
+
+
+def make_trainer(**arguments: Any) -> pl.Trainer:
+    """Lightning's Trainer.
+
+    Raises:
+        ValueError: This computer or this Lightning does not have what trainer.* asks for, such as a GPU.
+    """
+    try:
+        return pl.Trainer(**arguments)
+    except MisconfigurationException as error:
+        raise ValueError(f"trainer.*: {error}") from None
 
 
 def quiet_lightning() -> None:
