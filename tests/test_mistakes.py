@@ -1,9 +1,9 @@
 """Command lines that a user gets wrong: each is refused before torch is imported, with the key and what to type."""
 
 import re
+import resource
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -197,19 +197,24 @@ def test_names_of_freezing_strategies_are_the_same_everywhere() -> None:
     assert freezing.STRATEGIES == FREEZING
 
 
-AS_PROCESSES = [line for line, _ in (TRAIN + OTHERS)[::12]]
+AS_PROCESSES = [line for line, _ in (TRAIN + OTHERS)[::20]]
 
 
 @pytest.mark.parametrize("line", AS_PROCESSES)
 def test_as_a_process_of_its_own(workshop: Path, line: str) -> None:
     script, *arguments = words(line)
-    started = time.monotonic()
+    before = cpu_seconds_of_children()
     command = [sys.executable, "-X", "importtime", str(ROOT / script), *arguments]
     found = subprocess.run(command, cwd=workshop, capture_output=True, text=True, check=False)
-    took = time.monotonic() - started
     said = "\n".join(each for each in found.stderr.splitlines() if not each.startswith("import time:"))
     assert found.returncode == 1
     assert said.strip()
     assert "Traceback" not in said + found.stdout
     assert "| torch" not in found.stderr
-    assert took < 3  # half a second on an idle machine
+    assert cpu_seconds_of_children() - before < 1.5  # 0.4 are usual; of the clock, others on this computer take a part
+
+
+def cpu_seconds_of_children() -> float:
+    """The computing time of the processes that this one started and that ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime

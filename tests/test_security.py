@@ -7,6 +7,7 @@ import pickle
 import shutil
 import zipfile
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,10 @@ import torch
 import yaml
 
 import asd
+from asd.data.clips import scan_machine
+from asd.data.waveforms import WaveformBank
 from asd.evaluation import evaluate
-from asd.experiment import train
+from asd.experiment import open_clips, train
 from asd.inside import inside
 from asd.runs.checkpoint import load_checkpoint, newest_checkpoint
 from asd.runs.folder import RunFolder
@@ -146,23 +149,39 @@ def test_references_with_other_arrays_are_refused(run: RunFolder) -> None:
 
 
 @pytest.mark.parametrize("write", [evil_pickle, evil_checkpoint, evil_arrays, evil_yaml])
-def test_a_malicious_cache_is_made_again(run: RunFolder, job: Job, write: Callable[[Path], None]) -> None:
-    evaluate(job("evaluate", "overwrite=true"))
-    (bank,) = Path("outputs/.cache").glob("*.bank")
+def test_a_malicious_cache_is_made_again(workplace: Path, write: Callable[[Path], None]) -> None:
+    table = scan_machine(Path("data"), "fan")
+    open_bank = partial(WaveformBank.open, table, Path("cache"), sample_rate=16_000, min_samples=1, progress=False)
+    bank = open_bank().file
+    assert bank is not None
     samples = bank.read_bytes()
     write(bank)
-    evaluate(job("evaluate", "overwrite=true"))
+    open_bank()
     assert bank.read_bytes() == samples
+    assert not EXECUTED.exists()
+
+
+def test_a_cache_with_impossible_lengths_is_made_again(workplace: Path) -> None:
+    table = scan_machine(Path("data"), "fan")
+    open_bank = partial(WaveformBank.open, table, Path("cache"), sample_rate=16_000, min_samples=1, progress=False)
+    bank = open_bank().file
+    assert bank is not None
+    content, lengths = bank.read_bytes(), np.full(len(table), 2**62, np.int64)  # whose sum is 0 in 64 bits
+    bank.write_bytes(content[: -16 - 16 * len(table)] + lengths.tobytes() + content[-16 - 8 * len(table) :])
+    open_bank()
+    assert bank.read_bytes() == content
 
 
 @pytest.mark.parametrize("write", [evil_pickle, evil_yaml, lambda path: path.write_text('["a"]')])
 def test_a_malicious_list_of_unusable_clips_is_made_again(
     workplace: Path, job: Job, write: Callable[[Path], Any]
 ) -> None:
-    train(job("train", "data.on_bad_clip=skip"))
+    config = job("train", "data.on_bad_clip=skip")
+    table = scan_machine(Path("data"), "fan")
+    open_clips(config, table)
     (verdict,) = Path("outputs/.cache").glob("*.unusable.json")
     write(verdict)
-    train(job("train", "data.on_bad_clip=skip", "overwrite=true"))
+    assert open_clips(config, table).skipped == {}
     assert json.loads(verdict.read_text()) == {}
     assert not EXECUTED.exists()
 
