@@ -6,7 +6,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from asd.data.clips import MACHINES, machine_folders, machines_in
+from asd.data.clips import MACHINES, UNWRITABLE, machine_folders, machines_in, printable
 from asd.data.usable import OnBadClip, scan_clips
 from asd.rules import nearest
 from asd.runs.folder import OUTPUTS, RunFolder, address, find_runs
@@ -77,6 +77,8 @@ def require_short_names(config: Mapping[str, Any]) -> None:
 def require_data(config: Mapping[str, Any]) -> None:
     """Raises ValueError where the data set or its machine is missing and cannot be simulated."""
     root, machine = Path(config["data"]["root"]), config["machine"]
+    if UNWRITABLE.search(str(root.absolute())):
+        raise ValueError(f"data.root={printable(str(root.absolute()))}: the path is no UTF-8; rename the folder")
     if config["data"]["simulate"]:
         there = list(MACHINES)
     elif root.exists() and not root.is_dir():

@@ -324,6 +324,13 @@ def test_spaces_and_other_scripts_all_the_way(workplace: Path, job: Job) -> None
     assert np.isfinite(scores.score).all()
 
 
+def test_a_root_that_is_no_utf8(workplace: Path, job: Job) -> None:
+    root = os.fsdecode(b"data \xff")
+    Path("data").rename(root)
+    with pytest.raises(ValueError, match=r"data \\udcff: the path is no UTF-8; rename the folder"):
+        job("train", f'data.root="{root}"')
+
+
 def test_files_without_a_single_clip(workplace: Path) -> None:
     for number, path in enumerate(list(FAN.rglob("*.wav"))):
         path.rename(path.with_name(f"normal_id_00_{number:08d}.wav"))

@@ -74,8 +74,8 @@ def backbones() -> list[str]:
 def model_problems(model: str) -> Iterator[str]:
     """A name that stands nowhere in timm's sources is none of its networks."""
     source = timm_source()
-    names = re.findall(r"^@register_model\ndef (\w+)", source, re.MULTILINE)
-    if names and not re.search(rf"\b{re.escape(model.partition('.')[0])}\b", source):
+    if source and not re.search(rf"\b{re.escape(model.partition('.')[0])}\b", source):
+        names = re.findall(r"^@register_model\ndef (\w+)", source, re.MULTILINE)
         yield f"backbone.model={model}: not a network of timm.{nearest(model, names)}"
 
 
