@@ -58,15 +58,19 @@ def check_group(group: str, script: str, conf: Path) -> None:
 @cache
 def groups(path: Path) -> tuple[str, ...]:
     """The groups that a file of conf/ chooses from, with those of the files it builds on."""
-    return tuple(dict.fromkeys(_groups(path)))
+    return tuple(dict.fromkeys(_groups(path, path.parent)))
 
 
-def _groups(path: Path) -> Iterator[str]:
+def _groups(path: Path, conf: Path) -> Iterator[str]:
     for entry in yaml.safe_load(path.read_text(encoding="utf-8")).get("defaults", []):
         if isinstance(entry, dict):
-            yield from (group for group in entry if not group.startswith("override"))
+            ((group, choice),) = entry.items()
+            if not group.startswith("override"):
+                yield group.lstrip("/")
+                if choice is not None:  # which may itself choose from groups
+                    yield from _groups(conf / group.lstrip("/") / f"{choice}.yaml", conf)
         elif entry != "_self_":
-            yield from _groups(path.with_name(f"{entry}.yaml"))
+            yield from _groups(path.with_name(f"{entry}.yaml"), conf)
 
 
 def key_of(word: str) -> str:
