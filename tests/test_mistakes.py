@@ -7,10 +7,11 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import hydra
 import pytest
-import yaml
+from omegaconf import OmegaConf
 
-from asd.configuration import preflight
+from asd.configuration import CONF, preflight
 from asd.models import freezing
 from asd.requirements import FREEZING
 from asd.runs.folder import RunFolder
@@ -149,10 +150,10 @@ def workshop(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (place / "file.txt").touch()
     run = RunFolder(place / "outputs/made/fan/small-512x32-s0/train")
     run.path.mkdir(parents=True)
-    config = yaml.safe_load((ROOT / "conf/backbone/small.yaml").read_text()) | {"name": "small"}
-    settings = yaml.safe_load((ROOT / "conf/base.yaml").read_text())["input"]
-    settings |= yaml.safe_load((ROOT / "conf/input/512x32.yaml").read_text())
-    run.write_config({"backbone": config, "input": settings, "loss": {"sub_centers": 1}})
+    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
+        config = OmegaConf.to_container(hydra.compose("train", words(SMALL)), resolve=True)
+    assert isinstance(config, dict)
+    run.write_config({str(key): value for key, value in config.items()})
     write_manifest(run.manifest, {"config.yaml": run.config}, parts=["block1", "block2", "embedding"])
     return place
 
