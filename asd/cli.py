@@ -4,9 +4,9 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from asd.commands import data, score
+from asd.commands import data, official, score
 
-COMMANDS = (data, score)
+COMMANDS = (data, official, score)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
