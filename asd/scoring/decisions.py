@@ -89,6 +89,10 @@ def find_threshold(
         return Threshold(value, method, quantile, float(decide(scores, value).mean()))
     fit = fit_gamma(scores)
     value = fit.quantile(quantile)
+    if not np.isfinite(value):
+        raise ValueError(
+            f"the fitted gamma distribution {fit} has no {quantile} quantile; take the threshold 'empirical'"
+        )
     flagged = float(decide(scores, value).mean())
     return Threshold(value, method, quantile, flagged, fit, _signs_of_collapse(fit, value, flagged, scores, quantile))
 

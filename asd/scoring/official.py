@@ -5,7 +5,7 @@ each other shift every label between them. Where all rows are there, the figures
 """
 
 import sys
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -130,6 +130,8 @@ def evaluate_folder(
     if rule != "2020" and (need_decisions or decisions):
         problems += _unmatched_rows(decisions, scores, "scores", kind="decision")
     columns = _by_machine(scores, decisions, known)
+    if not columns and not problems:
+        problems.append("no clip has a known label: there is nothing to evaluate")
     problems += _one_class(columns, rule)
     _refuse(folder, problems)
     metrics = {name: section_rows(name, machine.clips, rule=rule) for name, machine in columns.items()}
@@ -196,7 +198,13 @@ def _complete(scores: Values, known: Truth, rule: Rule, problems: list[str]) -> 
     return truth, unlabelled
 
 
-def _unmatched_rows(have: Values, want: Values | Truth, other: str, *, kind: str = "score") -> Iterator[str]:
+def _unmatched_rows(
+    have: Mapping[Key, Mapping[str, object]],
+    want: Mapping[Key, Mapping[str, object]],
+    other: str,
+    *,
+    kind: str = "score",
+) -> Iterator[str]:
     """Rows (or whole files) of `want` that `have` lacks, and rows it has too much."""
     for key, names in sorted(want.items()):
         if key not in have:
@@ -248,7 +256,9 @@ def _official_rows(metrics: list[MetricRow], machine: _Machine, rule: Rule) -> I
         pauc = paucs[row.section] if rule == "2022" else row.pauc
         assert row.auc is not None
         assert pauc is not None
-        found = (None, None, None) if machine.decision is None else detection(is_anomaly[here], machine.decision[here])
+        precision, recall, f1 = (
+            (None, None, None) if machine.decision is None else detection(is_anomaly[here], machine.decision[here])
+        )
         counts = int((~is_anomaly[here]).sum()), int(is_anomaly[here].sum())
         whole = auc(is_anomaly[section], clips.score[section]) if rule == "2022" else None
-        yield OfficialRow(row.machine, row.section, row.domain, *counts, row.auc, pauc, *found, auc_all=whole)
+        yield OfficialRow(row.machine, row.section, row.domain, *counts, row.auc, pauc, precision, recall, f1, whole)
