@@ -121,7 +121,8 @@ def evaluate_folder(
         problems.append(f"{folder}: no anomaly_score_*.csv" + (f" of {listing(machines)}" if machines else ""))
     decisions = read_values(folder, "decision_result", rule, machines, problems)
     known = {} if truth is None else read_truth(truth, rule, machines, problems)
-    _refuse(folder, problems)
+    if not scores:
+        _refuse(folder, problems)
     problems += [*_unmatched_machines(scores, known, truth), *_missing_domains(scores, known, rule)]
     known, unlabelled = _complete(scores, known, rule, problems)
     if unlabelled and not skip_unlabelled:
