@@ -12,14 +12,16 @@ import pytest
 import yaml
 from scipy import stats
 
+import asd
 from asd.cli import main as cli
 from asd.evaluation import evaluate
 from asd.experiment import train
 from asd.report import submission
 from asd.report.submission import make_submission
-from asd.report.submission_entries import Order, find_missing, in_part
+from asd.report.submission_entries import Entry, Order, find_missing, in_part
 from asd.report.submission_meta import Author, make_label, parse_author
 from asd.runs.scores import ScoreTable, read_scores
+from asd.scoring.decisions import Threshold
 
 Job = Callable[..., dict[str, Any]]
 SYSTEM = "small-512x32-s0/train"
@@ -27,12 +29,12 @@ SCORES = Path("outputs/main/fan") / SYSTEM / "scores/cosine/scores.csv"
 SUBMIT = ["official", "submit", "outputs/main", "--partial", "--team", "Lopez_IL"]
 
 
-def hide_labels(root: Path) -> None:
-    """Makes section 01 the section 03 of the evaluation set: names tell no label."""
-    for path in sorted(root.rglob("section_01_*.wav")):
+def hide_labels(root: Path, section: str = "section_01", hidden: str = "section_03") -> None:
+    """Makes a section one of the evaluation set: names tell no label."""
+    for path in sorted((root / "dev_data").rglob(f"{section}_*.wav")):
         folder = root / "eval_data" / path.parent.relative_to(root / "dev_data")
         folder.mkdir(parents=True, exist_ok=True)
-        name = path.name.replace("section_01", "section_03")
+        name = path.name.replace(section, hidden)
         if "_test_" in name:
             index = int(path.stem[-4:]) + 50 * ("normal" in name)
             name = f"{name.split('_test_')[0]}_test_{index:04d}.wav"
@@ -89,13 +91,19 @@ def check_description(meta: dict[str, Any]) -> None:
     assert meta["submission"]["authors"][0]["corresponding"] is True
     assert meta["system"]["description"]["input_sampling_rate"] == "16kHz"
     assert meta["system"]["description"]["ensemble_method_subsystem_count"] is None
-    assert meta["system"]["complexity"]["total_parameters"] > 1000
+    assert meta["system"]["complexity"]["total_parameters"] == count_learnt()
     with open("outputs/main/results/metrics.csv", newline="") as file:
         rows = [row for row in csv.DictReader(file) if row["system"] == "submission4"]
     assert {row["section"] for row in rows} == {"0"}  # unlabelled sections are in no table
     for row in rows:
         ours = meta["results"]["development_dataset"]["fan"][f"auc_{row['domain']}"]
         assert ours == pytest.approx(100 * float(row["auc"]), abs=1e-9)
+
+
+def count_learnt() -> int:
+    """The weights of the run's network, counted on the network itself."""
+    backbone = asd.load_run(SCORES.parents[2]).embedder.backbone
+    return sum(weight.numel() for weight in backbone.parameters())
 
 
 def check_read_back(out: Path, label: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -109,6 +117,7 @@ def check_read_back(out: Path, label: str, capsys: pytest.CaptureFixture[str]) -
 
 def test_the_evaluation_set_alone(scored: Path, capsys: pytest.CaptureFixture[str]) -> None:
     order = Order("main", SYSTEM, "Lopez_IL_task2_2", partial=True, threshold="empirical", quantile=0.5)
+    Path("made").mkdir()  # an empty folder may be there
     made = make_submission(order, Path("made"))
     assert made.evaluation is None  # nobody knows a label
     assert not Path("made/result.csv").exists()
@@ -163,9 +172,7 @@ def test_what_does_not_read_back_is_not_kept(
 
 def test_nobody_knows_a_label(workplace: Path, job: Job, capsys: pytest.CaptureFixture[str]) -> None:
     """Runs without any labelled clip are scored, stand in no table, and can be submitted, averaged over all."""
-    for path in sorted((workplace / "data").rglob("section_00_*.wav")):
-        path.rename(path.with_name(path.name.replace("section_00", "section_04").replace("test_normal", "test")
-                                   .replace("test_anomaly_0", "test_5")))  # fmt: skip
+    hide_labels(workplace / "data", "section_00", "section_04")
     hide_labels(workplace / "data")
     for seed in (0, 1):
         train(job("train", f"seed={seed}"))
@@ -176,8 +183,21 @@ def test_nobody_knows_a_label(workplace: Path, job: Job, capsys: pytest.CaptureF
     assert cli([*SUBMIT, "--out", "all", "--part", "both"]) == 0
     assert cli([*SUBMIT, "--out", "best", "--system", "submission1"]) == 1
     assert "no system submission1" in capsys.readouterr().err
-    assert cli([*SUBMIT, "--out", "dev", "--part", "both", "--threshold", "empirical"]) == 0
-    assert len(list(Path("dev").rglob("anomaly_score_*"))) == 4
+    assert cli([*SUBMIT, "--out", "dev", "--part", "dev"]) == 1
+    assert "have no test clips of the part 'dev'" in capsys.readouterr().err
+    assert len(list(Path("all").rglob("anomaly_score_*"))) == 4
+    assert sorted(path.name for path in Path().iterdir()) == ["all", "data", "outputs"]
+
+
+def test_what_whoever_hands_it_in_must_know() -> None:
+    collapsed = Threshold(1.0, "gamma", 0.9, 1.0, warnings=("it flags 100% of the training clips",))
+    entry = Entry(table_of(["dev_data/fan/a.wav"], ["normal"]), (), oracle=True, threshold=collapsed)
+    said = list(submission.warnings(submission.Made({"fan": entry}, ["pump"], None)))
+    assert said[0] == "partial, without pump"
+    assert said[1].startswith("oracle: labelled test clips chose the members")
+    assert said[2] == (
+        "fan: it flags 100% of the training clips. Way out: --threshold empirical, or another --quantile"
+    )
 
 
 def table_of(clips: list[str], labels: list[str]) -> ScoreTable:

@@ -18,6 +18,7 @@ from asd.scoring.official import detection
 
 LABEL = re.compile(r"[A-Za-z0-9-]+_[A-Za-z0-9-]+_task2_[1-4]")
 MAX_ABBREVIATION = 10
+BATCHNORM_STATISTICS = ("running_mean", "running_var", "num_batches_tracked")  # measured, not learnt
 FIGURES = ("auc", "pauc", "precision", "recall", "f1")
 
 
@@ -97,13 +98,14 @@ def describe_system(order: Order, configs: Iterable[Mapping[str, Any]], n_member
     configs = list(configs)
     rates = {f"{config['input']['sample_rate'] / 1000:g}kHz" for config in configs}
     mixes = any((config.get("mixup") or {}).get("probability") for config in configs)
-    methods = {f"CNN ({config['backbone']['name']})" for config in configs}
+    methods = {"AE" if config.get("method") == "autoencoder" else "CNN" for config in configs}
+    features = {"log-mel energies" if "n_mels" in config["input"] else "spectrogram" for config in configs}
     phases = {"fine-tuning" if config["phase"] != "train" else "development" for config in configs}
     return {
         "input_sampling_rate": ", ".join(sorted(rates)),
         "data_augmentation": "mixup" if mixes else None,
         "front_end": None,
-        "acoustic_features": "spectrogram",
+        "acoustic_features": ", ".join(sorted(features)),
         "embeddings": None,
         "machine_learning_method": ", ".join([*sorted(methods), *(["ensemble"] if n_members > 1 else [])]),
         "aggregation_method": "average",
@@ -111,14 +113,14 @@ def describe_system(order: Order, configs: Iterable[Mapping[str, Any]], n_member
         "decision_making": {"mean": "average"}.get(order.ensemble, order.ensemble) if n_members > 1 else None,
         "external_data_usage": None,
         "development_data_usage": ", ".join(sorted({"development"} | phases)),
-        "decision_threshold": f"{order.quantile:g} quantile of the training scores, {order.threshold}",
     }
 
 
 def n_parameters(run: RunFolder) -> int:
-    """The weights of a run's network."""
+    """The weights of a run's network, without the centres that only training needs."""
     state = load_checkpoint(run.checkpoint)["state_dict"]
-    return sum(weight.numel() for name, weight in state.items() if name.startswith("backbone."))
+    kept = {name: weight for name, weight in state.items() if not name.startswith("arcface.")}
+    return sum(weight.numel() for name, weight in kept.items() if not name.endswith(BATCHNORM_STATISTICS))
 
 
 def development_figures(machine: str, entry: Entry) -> dict[str, float]:
