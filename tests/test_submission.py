@@ -19,7 +19,7 @@ from asd.experiment import train
 from asd.report import submission
 from asd.report.submission import make_submission
 from asd.report.submission_entries import Entry, Order, find_missing, in_part
-from asd.report.submission_meta import Author, make_label, parse_author
+from asd.report.submission_meta import Author, abbreviate, make_label, parse_author
 from asd.runs.scores import ScoreTable, read_scores
 from asd.scoring.decisions import Threshold
 
@@ -226,6 +226,7 @@ def test_what_a_complete_submission_holds() -> None:
 
 
 def test_authors_and_labels() -> None:
+    assert (abbreviate("submission4"), abbreviate("resnet50-512x32-s0/train")) == ("ensemble4", "resnet50-5")
     assert parse_author("Ada King Lovelace <a@b.org>, Some Institute, London") == Author(
         "Ada King", "Lovelace", "a@b.org", "Some Institute, London"
     )
