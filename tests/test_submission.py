@@ -20,7 +20,9 @@ from asd.report import submission
 from asd.report.submission import make_submission
 from asd.report.submission_entries import Entry, Order, find_missing, in_part
 from asd.report.submission_meta import Author, abbreviate, make_label, parse_author
+from asd.runs.folder import RunFolder
 from asd.runs.scores import ScoreTable, read_scores
+from asd.runs.skipped import write_skipped
 from asd.scoring.decisions import Threshold
 
 Job = Callable[..., dict[str, Any]]
@@ -214,14 +216,18 @@ def test_which_clips_are_of_the_evaluation_set() -> None:
     assert in_part(table, "both").all()
 
 
-def test_what_a_complete_submission_holds() -> None:
-    missing = list(find_missing({}, "both"))
-    assert missing == ["ToyCar", "ToyTrain", "fan", "gearbox", "pump", "slider", "valve"]
-    entry = type("E", (), {"table": table_of(["dev_data/fan/a.wav"], ["normal"])})()
-    lacking = [name for name in find_missing({"fan": entry}, "dev") if name.startswith("fan")]
-    assert lacking == [
+def test_what_a_complete_submission_holds(tmp_path: Path) -> None:
+    order = Order("main", SYSTEM, "Lopez_IL_task2_1", part="dev")
+    assert list(find_missing({}, order)) == ["ToyCar", "ToyTrain", "fan", "gearbox", "pump", "slider", "valve"]
+    run = RunFolder(tmp_path)
+    run.scores("cosine").mkdir(parents=True)
+    unusable = ["dev_data/fan/train/a.wav", "dev_data/fan/source_test/b.wav", "eval_data/fan/source_test/c.wav"]
+    write_skipped(run.scores("cosine"), dict.fromkeys(unusable, "silent"))
+    table = table_of(["dev_data/fan/a.wav"], ["normal"])
+    entry = Entry(table, (run,), oracle=False, threshold=Threshold(1.0, "gamma", 0.9, 0.1))
+    assert [name for name in find_missing({"fan": entry}, order) if "fan" in name] == [
         "fan section 00 target", "fan section 01 source", "fan section 01 target",
-        "fan section 02 source", "fan section 02 target",
+        "fan section 02 source", "fan section 02 target", "dev_data/fan/source_test/b.wav (silent)",
     ]  # fmt: skip
 
 

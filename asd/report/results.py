@@ -100,8 +100,9 @@ def collect(runs: list[RunFolder], config: Mapping[str, Any]) -> dict[str, Syste
         for system, found in rows.items():
             add(systems, system, machine, found, "")
         for submission in choose_submissions(machine, scores, rows, config):
-            table = averaged(scores, submission.members, config["ensemble"])
-            add(systems, submission.name, machine, metric_rows(machine, table), submission.note)
+            found = metric_rows(machine, averaged(scores, submission.members, config["ensemble"]))
+            if found:
+                add(systems, submission.name, machine, found, submission.note)
         if logmel_scores(config["name"], machine).is_file():
             table = read_scores(logmel_scores(config["name"], machine))
             add(systems, LOGMEL, machine, metric_rows(machine, table), "learns nothing")

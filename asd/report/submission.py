@@ -53,7 +53,7 @@ def make_submission(order: Order, out: Path, authors: Sequence[Author] = ()) -> 
         raise ValueError(
             f"the runs of outputs/{order.name} have no test clips of the part '{order.part}': give another"
         )
-    missing = list(find_missing(entries, order.part))
+    missing = list(find_missing(entries, order))
     if missing and not order.partial:
         raise ValueError(
             f"the submission would lack {', '.join(missing)}: train and evaluate these, or give --partial to do without"

@@ -9,6 +9,7 @@ from asd.data.clips import MACHINES
 from asd.report.results import averaged, choose_submissions, metric_rows, scored_runs
 from asd.runs.folder import RunFolder
 from asd.runs.scores import ScoreTable, read_scores
+from asd.runs.skipped import read_skipped
 from asd.scoring.decisions import OFFICIAL_QUANTILE, Method, Threshold, find_threshold
 from asd.scoring.ensemble import How
 from asd.scoring.official_files import Key
@@ -114,20 +115,34 @@ def make_entry(machine: str, table: ScoreTable, members: tuple[RunFolder, ...], 
     return Entry(table, members, oracle, threshold)
 
 
-def find_missing(entries: Mapping[str, Entry], part: str) -> Iterator[str]:
-    """What a complete submission would hold and this one does not."""
+def find_missing(entries: Mapping[str, Entry], order: Order) -> Iterator[str]:
+    """What a complete submission would hold and this one does not: machines, sections, single clips."""
     for machine in sorted(MACHINES):
-        if machine not in entries:
+        if machine in entries:
+            yield from missing_sections(machine, entries[machine].table, order.part)
+            yield from missing_clips(entries[machine], order)
+        else:
             yield machine
-            continue
-        table = entries[machine].table
-        here = in_part(table, part)
-        there = {(int(s), str(d)) for s, d in zip(table.section[here], table.domain[here], strict=True)}
-        for name, sections in SECTIONS.items():
-            for section in sections if part in (name, "both") else ():
-                for domain in ("source", "target"):
-                    if (section, domain) not in there:
-                        yield str(Key(machine, section, domain))
+
+
+def missing_sections(machine: str, table: ScoreTable, part: str) -> Iterator[str]:
+    """Sections and domains without test clips."""
+    there = {key for key, _ in sections_of(table, part)}
+    for name, sections in SECTIONS.items():
+        for section in sections if part in (name, "both") else ():
+            for domain in ("source", "target"):
+                key = Key(machine, section, domain)
+                if key not in there:
+                    yield str(key)
+
+
+def missing_clips(entry: Entry, order: Order) -> Iterator[str]:
+    """Test clips that a member's evaluation skipped because they could not be used."""
+    skipped = {c: why for run in entry.members for c, why in read_skipped(run.scores(order.scorer)).items()}
+    for clip, why in sorted(skipped.items()):
+        is_wanted = order.part in ("both", "evaluation" if clip.startswith("eval_data/") else "dev")
+        if "/train/" not in f"/{clip}" and is_wanted:
+            yield f"{clip} ({why})"
 
 
 def in_part(table: ScoreTable, part: str) -> np.ndarray:
