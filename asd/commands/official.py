@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 NOBODY = "Nobody_NONE"  # a team that says it has to be named yet
-EDITIONS = tuple(str(year) for year in range(2020, 2026))
+EDITIONS = tuple(str(year) for year in range(2020, 2027))
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

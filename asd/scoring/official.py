@@ -5,7 +5,7 @@ each other shift every label between them. Where all rows are there, the figures
 """
 
 import sys
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,7 +24,8 @@ from asd.scoring.metrics import (
     section_rows,
 )
 from asd.scoring.official_files import Key, Values, listing, read_values
-from asd.scoring.official_truth import DOMAINS, Truth, read_truth, truth_of_names
+from asd.scoring.official_matching import complete_truth, missing_domains, unmatched_machines, unmatched_rows
+from asd.scoring.official_truth import Truth, read_truth
 
 FIGURES = ("auc", "pauc", "precision", "recall", "f1")
 
@@ -123,13 +124,13 @@ def evaluate_folder(
     known = {} if truth is None else read_truth(truth, rule, machines, problems)
     if not scores:
         _refuse(folder, problems)
-    problems += [*_unmatched_machines(scores, known, truth), *_missing_domains(scores, known, rule)]
-    known, unlabelled = _complete(scores, known, rule, problems)
+    problems += [*unmatched_machines(scores, known, truth), *missing_domains(scores, known, rule)]
+    known, unlabelled = complete_truth(scores, known, rule, problems)
     if unlabelled and not skip_unlabelled:
         problems += [f"{key}: nobody knows its labels; give the ground truth, --truth DIR" for key in unlabelled]
-    problems += _unmatched_rows(scores, known, "ground truth")
+    problems += unmatched_rows(scores, known, "ground truth")
     if rule != "2020" and (need_decisions or decisions):
-        problems += _unmatched_rows(decisions, scores, "scores", kind="decision")
+        problems += unmatched_rows(decisions, scores, "scores", kind="decision")
     columns = _by_machine(scores, decisions, known)
     if not columns and not problems:
         problems.append("no clip has a known label: there is nothing to evaluate")
@@ -161,64 +162,6 @@ def detection(is_anomaly: NDArray[np.bool_], decision: NDArray[np.bool_]) -> tup
 def _refuse(folder: Path, problems: list[str]) -> None:
     if problems:
         raise ValueError(f"{folder} cannot be evaluated ({len(problems)} problems):\n  " + "\n  ".join(problems))
-
-
-def _unmatched_machines(scores: Values, known: Truth, truth: Path | None) -> Iterator[str]:
-    """Machines with truth and no scores: the truth of another machine, or a machine that was forgotten."""
-    scored = {key.machine for key in scores}
-    if other := {key.machine for key in known} - scored:
-        yield (
-            f"{truth} is the ground truth of {listing(other)}, and there are no scores of it but of {listing(scored)}; "
-            "give the right --truth, or the machines wanted, --machine"
-        )
-
-
-def _missing_domains(scores: Values, known: Truth, rule: Rule) -> Iterator[str]:
-    """Files that must be there because the truth or the other domain of the section is."""
-    wanted = {key for key in known if key.machine in {scored.machine for scored in scores}}
-    if rule == "2021":
-        wanted |= {key._replace(domain=domain) for key in scores for domain in DOMAINS}
-    for key in sorted(wanted - scores.keys()):
-        yield f"{key}: no file of scores"
-
-
-def _complete(scores: Values, known: Truth, rule: Rule, problems: list[str]) -> tuple[Truth, list[Key]]:
-    """The truth of every scored file, from the clips' names where no other is given, and the files without any."""
-    truth, unlabelled = {}, []
-    for key, clips in sorted(scores.items()):
-        told = truth_of_names(clips, rule, key.domain)
-        if key in known:
-            truth[key] = known[key]
-            contrary = {n for n, k in (told or {}).items() if n in known[key] and known[key][n].label != k.label}
-            if contrary:
-                problems.append(f"{key}: names and ground truth contradict each other: {listing(contrary)}")
-        elif told is None:
-            unlabelled.append(key)
-        else:
-            truth[key] = told
-    return truth, unlabelled
-
-
-def _unmatched_rows(
-    have: Mapping[Key, Mapping[str, object]],
-    want: Mapping[Key, Mapping[str, object]],
-    other: str,
-    *,
-    kind: str = "score",
-) -> Iterator[str]:
-    """Rows (or whole files) of `want` that `have` lacks, and rows it has too much."""
-    for key, names in sorted(want.items()):
-        if key not in have:
-            if kind == "decision":
-                yield f"{key}: no file of decisions"
-            continue
-        if missing := names.keys() - have[key].keys():
-            yield f"{key}: {len(missing)} {kind}s missing: {listing(missing)}"
-        if extra := have[key].keys() - names.keys():
-            yield f"{key}: {len(extra)} {kind}s of clips that the {other} do not know: {listing(extra)}"
-    if kind == "decision":
-        for key in sorted(have.keys() - want.keys()):
-            yield f"{key}: decisions without a file of scores"
 
 
 def _by_machine(scores: Values, decisions: Values, known: Truth) -> dict[str, _Machine]:
