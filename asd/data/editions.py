@@ -30,7 +30,7 @@ class ClipName(NamedTuple):
     domain: str
     split: str
     label: str
-    index: int
+    number: int
     attributes: str
 
 
@@ -69,7 +69,7 @@ class Edition:
         names: Patterns of clip names per folder of `folders`; the first that fits counts.
         seconds: Allowed lengths of a clip, from and to, in seconds.
         channels: Of every clip.
-        attribute_files: Pattern of files beside the folders that list attributes; empty: none.
+        attribute_files: Glob of the files beside the folders that list attributes; empty: none.
         domain_in: The parts whose names tell the domain of a test clip.
         metric_rule: Of `asd.scoring.metrics`; "2020": AUC and pAUC per machine ID, without domains.
         counts: Clips of each group, where known.
@@ -113,7 +113,7 @@ class Edition:
             domain=found.get("domain", "unknown"),
             split=found.get("split", self.folders[folder]),
             label=found.get("label", "unknown"),
-            index=int(found["index"]),
+            number=int(found["index"]),
             attributes=found.get("attributes", ""),
         )
         check_folder(clip, folder, self.folders[folder])
@@ -299,7 +299,7 @@ EDITIONS: Mapping[int, Edition] = MappingProxyType(
             names=(NAME_2022, BLIND_2022),
             seconds=(10, 10),
             channels=1,
-            attribute_files=r"attributes_\d{2}\.csv",
+            attribute_files="attributes_*.csv",
             domain_in=("dev",),
             metric_rule="2022",
             counts=hidden_counts(("bearing",), range(3, 4), ("unknown",), 200),
@@ -317,7 +317,7 @@ EDITIONS: Mapping[int, Edition] = MappingProxyType(
             names=(NAME_2022, BLIND_2022),
             seconds=(6, 18),
             channels=1,
-            attribute_files=r"attributes_\d{2}\.csv",
+            attribute_files="attributes_*.csv",
             domain_in=("dev",),
             metric_rule="2022",
             counts=first_shot(EVALUATION_2023),
@@ -341,7 +341,7 @@ EDITIONS: Mapping[int, Edition] = MappingProxyType(
             names=(NAME_2022, BLIND_2022),
             seconds=(6, 18),
             channels=1,
-            attribute_files=r"attributes_\d{2}\.csv",
+            attribute_files="attributes_*.csv",
             domain_in=("dev",),
             metric_rule="2022",
             counts=first_shot(EVALUATION_2024),
@@ -359,7 +359,7 @@ EDITIONS: Mapping[int, Edition] = MappingProxyType(
             names=(NAME_2022, BLIND_2022, SUPPLEMENT_2025),
             seconds=(6, 18),
             channels=1,
-            attribute_files=r"attributes_\d{2}\.csv",
+            attribute_files="attributes_*.csv",
             domain_in=("dev",),
             metric_rule="2022",
             counts=first_shot(EVALUATION_2025),
@@ -377,7 +377,7 @@ EDITIONS: Mapping[int, Edition] = MappingProxyType(
             names=(NAME_2022, BLIND_2022),
             seconds=(6, 16),
             channels=2,
-            attribute_files=r"attributes_\d{2}\.csv",
+            attribute_files="attributes_*.csv",
             domain_in=("dev",),
             metric_rule="2022",
             counts={},
