@@ -194,8 +194,12 @@ def count_findings(counts: Counter[Group], edition: Edition, partial: bool) -> I
     """Numbers of clips against the edition's, where these are known; what is wholly absent was not fetched: a note."""
     present = {(group.folder, group.machine, group.split) for group in counts}
     known = {(group.folder, group.machine, group.split) for group in edition.counts}
+    here = {group.machine for group in counts}
+    if absent := sorted({group.machine for group in edition.counts} - here):
+        yield Finding("count", ".", f"no clips of {', '.join(absent)}; not fetched?", "note")
     for folder, machine, split in sorted(known - present):
-        yield Finding("count", f"{folder}/{machine}", f"no {split} clips at all; not fetched?", "note")
+        if machine in here:
+            yield Finding("count", f"{folder}/{machine}", f"no {split} clips at all; not fetched?", "note")
     for group in sorted(edition.counts.keys() | counts.keys()):
         where = (group.folder, group.machine, group.split)
         if where not in known or where not in present:
