@@ -226,7 +226,7 @@ def write_run_2022(folder: Path, *, blind: bool) -> tuple[dict[str, np.ndarray],
 def test_the_rules_of_2022(tmp_path: Path, blind: bool) -> None:
     """Against the formulas of the official evaluator, written out."""
     clips, truth = write_run_2022(tmp_path / "run", blind=blind)
-    evaluation = evaluate_folder(tmp_path / "run", truth if blind else None, rule="2022")
+    evaluation = evaluate_folder(tmp_path / "run", truth.parent if blind else None, rule="2022")  # found at any depth
     label, score = clips["label"], clips["score"]
     pauc, aucs = roc_auc_score(label, score, max_fpr=0.1), []
     for row, in_domain in zip(evaluation.rows, (~clips["domain"], clips["domain"]), strict=True):
@@ -300,6 +300,11 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert cli(["official", "evaluate", str(run), "--machine", "valve", "--out", str(out)]) == 1
     assert "no anomaly_score_*.csv of valve" in capsys.readouterr().err
     assert not out.exists()
+    (run / "result.csv").touch()  # other files are none of its business
+    for path in list(run.glob("*pump*")):
+        path.rename(path.with_name(path.name.replace("pump", "mixer")))
+    assert cli(["official", "evaluate", str(run)]) == 0
+    assert "mixer: no machine of 2021; that edition's rules are applied all the same" in capsys.readouterr().out
 
 
 def test_the_command_says_what_it_leaves_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,10 +2,10 @@
 
 import argparse
 from pathlib import Path
-from typing import Any
+
+from asd.data.editions import EDITIONS
 
 NOBODY = "Nobody_NONE"  # a team that says it has to be named yet
-EDITIONS = tuple(str(year) for year in range(2020, 2027))
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -24,7 +24,7 @@ def add_evaluate(parser: argparse.ArgumentParser) -> None:
         "scores", type=Path, metavar="SCORES_DIR", help="holds anomaly_score_*.csv, decision_result_*.csv"
     )
     parser.add_argument("--truth", type=Path, metavar="DIR", help="ground truth (in the clips' names, if not given)")
-    parser.add_argument("--edition", choices=EDITIONS, default="2021", help="whose rules (%(default)s)")
+    parser.add_argument("--edition", type=int, choices=EDITIONS, default=2021, help="whose rules (%(default)s)")
     parser.add_argument("--machine", type=words, help="only these, such as fan,pump (all)")
     parser.add_argument("--without-decisions", action="store_true", help="AUC and pAUC alone, where no decisions are")
     parser.add_argument("--skip-unlabelled", action="store_true", help="leave out files whose labels nobody knows")
@@ -75,11 +75,13 @@ def evaluate_files(options: argparse.Namespace) -> int:
     evaluation = evaluate_folder(
         options.scores,
         options.truth,
-        rule=rule_of(options.edition),
+        rule=EDITIONS[options.edition].metric_rule,
         machines=options.machine,
         need_decisions=not options.without_decisions,
         skip_unlabelled=options.skip_unlabelled,
     )
+    if others := sorted({row.machine for row in evaluation.rows} - set(EDITIONS[options.edition].machines)):
+        print(f"{', '.join(others)}: no machine of {options.edition}; that edition's rules are applied all the same")
     for key in evaluation.unlabelled:
         print(f"{key}: nobody knows its labels: left out")
     print(text_table(evaluation), end="")
@@ -87,11 +89,6 @@ def evaluate_files(options: argparse.Namespace) -> int:
         write_text(options.out, result_csv(evaluation))
         print(f"{options.out} written")
     return 0
-
-
-def rule_of(edition: str) -> Any:
-    """The metric rule of an edition."""
-    return edition if edition in ("2020", "2021") else "2022"
 
 
 def submit_runs(options: argparse.Namespace) -> int:

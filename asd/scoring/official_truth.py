@@ -28,8 +28,9 @@ def read_truth(folder: Path, rule: Rule, machines: Collection[str] | None, probl
     """The ground truth in a folder.
 
     Args:
-        folder: holds `ground_truth_*.csv`, or `ground_truth_data/` and (2022 and later) `ground_truth_domain/` as the
-            official evaluators do, or `eval_data_list.csv` (2020), or the labelled clips of the data set themselves.
+        folder: holds `ground_truth_*.csv`; or, at any depth, `ground_truth_data/` and (2022 and later)
+            `ground_truth_domain/` as the official evaluators do; or `eval_data_list.csv` (2020); or the labelled clips
+            of the data set themselves.
         rule: of the edition.
         machines: only these, if given.
         problems: gets a line for each thing that is wrong.
@@ -42,9 +43,9 @@ def read_truth(folder: Path, rule: Rule, machines: Collection[str] | None, probl
     if rule == "2020" and (folder / LIST_2020).is_file():
         truth = _listed(folder / LIST_2020, problems)
     else:
-        inner = folder / "ground_truth_data"
-        labels = read_values(inner if inner.is_dir() else folder, "ground_truth", rule, machines, problems)
-        truth = _with_domains(folder, labels, rule, machines, problems) if labels else _clips_in(folder, rule)
+        inner = next(iter(sorted(folder.rglob("ground_truth_data"))), folder)
+        labels = read_values(inner, "ground_truth", rule, machines, problems)
+        truth = _with_domains(inner, labels, rule, machines, problems) if labels else _clips_in(folder, rule)
     truth = {key: clips for key, clips in truth.items() if machines is None or key.machine in machines}
     if not truth and not problems:
         raise ValueError(
@@ -70,7 +71,7 @@ def _with_domains(
     folder: Path, labels: Values, rule: Rule, machines: Collection[str] | None, problems: list[str]
 ) -> Truth:
     """Labels from CSV files, and the domain of each clip from its file's name, its own name or the domain's files."""
-    inner = folder / "ground_truth_domain"
+    inner = folder.with_name("ground_truth_domain")
     told = read_values(inner, "ground_truth", rule, machines, problems) if rule == "2022" and inner.is_dir() else {}
     truth: Truth = {}
     for key, clips in labels.items():
