@@ -74,6 +74,15 @@ def test_clips_and_machines_that_do_not_belong(root: Path) -> None:
     assert ("count", "dev_data/fan", "problem") in findings
 
 
+def test_links_that_lead_nowhere_and_names_that_cannot_be_written(root: Path) -> None:
+    (root / FIRST).unlink()
+    (root / FIRST).symlink_to("nowhere")
+    (root / SECOND).rename(root / SECOND.replace("section", "sec\ntion"))
+    found = {(finding.kind, finding.path) for finding in check(root, EDITION).problems}
+    assert ("header", FIRST) in found
+    assert ("name", SECOND.replace("section", "sec\\ntion")) in found
+
+
 def test_a_selection_on_purpose(root: Path) -> None:
     (root / FIRST).unlink()
     assert check(root, EDITION).problems
