@@ -11,7 +11,8 @@ import soundfile
 
 from asd.cli import main
 from asd.data.check import check, summary
-from asd.data.editions import EDITIONS, Group
+from asd.data.counts import Group
+from asd.data.editions import EDITIONS
 from tests.factory import make_machine, tone
 
 SECONDS = 0.1

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from asd.data.clips import scan_machine
-from asd.data.editions import COUNTS_2021, EDITIONS, PARTS, edition_of
+from asd.data.counts import COUNTS_2021
+from asd.data.editions import EDITIONS, PARTS, edition_of
 
 NAMES_2021 = {"names_2021_dev_test.csv": 8621, "names_2021_fan_dev_and_additional.csv": 7218}
 

@@ -16,8 +16,9 @@ from tqdm import tqdm
 
 from asd.cores import n_cores
 from asd.data.clips import SETS, printable
+from asd.data.counts import Group
 from asd.data.decoding import missing_bytes
-from asd.data.editions import Edition, Group
+from asd.data.editions import Edition
 
 EXAMPLES = 3  # of each kind, in the summary
 
