@@ -11,7 +11,8 @@ import soundfile
 
 from asd.cli import main
 from asd.data.check import check, summary
-from asd.data.editions import EDITIONS, Group
+from asd.data.counts import Group
+from asd.data.editions import EDITIONS
 from tests.factory import make_machine, tone
 
 SECONDS = 0.1
@@ -72,6 +73,15 @@ def test_clips_and_machines_that_do_not_belong(root: Path) -> None:
     assert ("place", "dev_data/fen", "problem") in findings
     assert ("place", "dev_data/fan/train/notes.txt", "note") in findings
     assert ("count", "dev_data/fan", "problem") in findings
+
+
+def test_links_that_lead_nowhere_and_names_that_cannot_be_written(root: Path) -> None:
+    (root / FIRST).unlink()
+    (root / FIRST).symlink_to("nowhere")
+    (root / SECOND).rename(root / SECOND.replace("section", "sec\ntion"))
+    found = {(finding.kind, finding.path) for finding in check(root, EDITION).problems}
+    assert ("header", FIRST) in found
+    assert ("name", SECOND.replace("section", "sec\\ntion")) in found
 
 
 def test_a_selection_on_purpose(root: Path) -> None:

@@ -31,6 +31,7 @@ def shelf() -> Shelf:
                 "dev_data_pump.zip": make_zip({"dev_data/pump/train/a.wav": b"ab"}),
             },
             4660992: {"eval_data_fan_train.zip": make_zip({"fan/train/b.wav": b"abc"})},
+            7882613: {"dev_bearing.zip": b"x"},
             5257674: {"truth.zip": make_zip({"truth/fan.csv": b"1,2"}), "readme.txt": b"hello"},
         }
     )
@@ -56,6 +57,7 @@ def test_fetches_unpacks_and_knows_it_again(tmp_path: Path, shelf: Shelf, base: 
     said = fetch_fan(tmp_path, base)
     assert (tmp_path / "dev_data" / CLIP).stat().st_size == 300_000
     assert "CC BY-NC-SA" in said[0]
+    assert "https://zenodo.org/records/4562016" in said[0]
     assert leftovers(tmp_path) == [f"4562016-{FAN}.json"]
     assert "1 of 1 archives are here already" in fetch_fan(tmp_path, base)
     assert shelf.asked[f"/records/4562016/files/{FAN}"] == 1
@@ -193,6 +195,7 @@ def test_a_folder_is_a_mirror(tmp_path: Path, shelf: Shelf) -> None:
         (["--mirror", "ftp://x"], "neither http"),
         (["--machine", "valve", "--part", "dev"], "the record has no dev_data_valve.zip"),
         (["--part", "evaluation"], "the server refuses"),
+        (["--edition", "2023", "--part", "dev", "--machine", "bandsaw"], "no archive of bandsaw in dev of 2023"),
     ],
 )
 def test_wrong_wishes(

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from asd.data.editions import COUNTS_2021, EDITIONS, PARTS, edition_of
+from asd.data.clips import scan_machine
+from asd.data.counts import COUNTS_2021
+from asd.data.editions import EDITIONS, PARTS, edition_of
 
 NAMES_2021 = {"names_2021_dev_test.csv": 8621, "names_2021_fan_dev_and_additional.csv": 7218}
 
@@ -91,3 +93,18 @@ def test_every_edition_is_whole(year: int) -> None:
 def test_no_such_edition() -> None:
     with pytest.raises(ValueError, match=r"no edition 2019.*2020"):
         edition_of(2019)
+
+
+def test_development_data_of_later_editions_can_be_trained_on(tmp_path: Path) -> None:
+    for folder, name in (
+        ("train", "section_00_source_train_normal_0000_vel_5.wav"),
+        ("train", "section_00_target_train_normal_0000_noAttribute.wav"),
+        ("test", "section_00_target_test_anomaly_0000_vel_3.wav"),
+    ):
+        path = tmp_path / "dev_data/bearing" / folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"")
+        EDITIONS[2025].read_name(name, folder)
+    table = scan_machine(tmp_path, "bearing")
+    assert sorted(table.domain) == ["source", "target", "target"]
+    assert sorted(table.attributes) == ["noAttribute", "vel_3", "vel_5"]

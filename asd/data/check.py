@@ -15,9 +15,10 @@ import soundfile
 from tqdm import tqdm
 
 from asd.cores import n_cores
-from asd.data.clips import SETS
+from asd.data.clips import SETS, printable
+from asd.data.counts import Group
 from asd.data.decoding import missing_bytes
-from asd.data.editions import Edition, Group
+from asd.data.editions import Edition
 
 EXAMPLES = 3  # of each kind, in the summary
 
@@ -121,19 +122,21 @@ def list_files(root: Path, edition: Edition) -> tuple[list[Place], list[Finding]
             if machine.name not in edition.machines:
                 text = f"not a machine of {edition.year}; these are {', '.join(edition.machines)}"
                 findings.append(Finding("place", machine.relative_to(root).as_posix(), text))
-            for file in sorted(file for file in machine.rglob("*") if file.is_file() and file.name[0] != "."):
+            for file in sorted(file for file in machine.rglob("*") if not file.is_dir() and file.name[0] != "."):
                 if file.suffix.lower() == ".wav":
                     files.append(Place(file, place.name if place != root else SETS[0], machine.name))
                 elif file.parent != machine:
                     findings.append(
-                        Finding("place", file.relative_to(root).as_posix(), "not a clip; it is not used", "note")
+                        Finding(
+                            "place", printable(file.relative_to(root).as_posix()), "not a clip; it is not used", "note"
+                        )
                     )
     return files, findings
 
 
 def check_file(root: Path, edition: Edition, place: Place) -> Checked:
     """Name, place and content of one clip."""
-    path = place.file.relative_to(root).as_posix()
+    path = printable(place.file.relative_to(root).as_posix())
     group, findings = None, []
     try:
         clip = edition.read_name(place.file.name, place.file.parent.name)
@@ -146,6 +149,8 @@ def check_file(root: Path, edition: Edition, place: Place) -> Checked:
 
 def check_content(file: Path, edition: Edition) -> tuple[str, list[tuple[str, str]]]:
     """A digest of the file's bytes, and what is wrong with its sound, as (kind, message)."""
+    if not file.is_file():
+        return "", [("header", "no regular file, or a link that leads nowhere")]
     try:
         content = file.read_bytes()
         short = missing_bytes(file)

@@ -63,8 +63,13 @@ def get(
     """
     line = line or Line()
     wanted = [archive for name in parts for archive in archives_of(edition, name, machines, base_of(mirror), line)]
+    if not wanted:
+        raise ValueError(
+            f"no archive of {', '.join(machines)} in {', '.join(parts)} of {edition.year}; see docs/editions.md"
+        )
     missing = [archive for archive in wanted if not is_unpacked(archive, root)]
-    say(edition.licence)
+    records = dict.fromkeys(f"{ZENODO}/records/{archive.record}" for archive in wanted)
+    say(f"{edition.licence} Records: {', '.join(records)}")
     say(f"{len(wanted) - len(missing)} of {len(wanted)} archives are here already")
     check_disk(missing, root, keep_archives, say)
     if dry_run:
