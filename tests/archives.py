@@ -98,7 +98,8 @@ def serving(shelf: Shelf) -> Iterator[str]:
             if start:
                 self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
             self.end_headers()
-            self.wfile.write(body[: shelf.cut.pop(0)] if shelf.cut else body)
+            with contextlib.suppress(ConnectionError):  # whoever asked may be killed meanwhile
+                self.wfile.write(body[: shelf.cut.pop(0)] if shelf.cut else body)
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})

@@ -3,6 +3,9 @@
 import json
 import os
 import shutil
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -214,3 +217,31 @@ def test_a_record_that_is_none(content: bytes) -> None:
 def test_nobody_answers(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="no answer after 2 attempts"):
         get(EDITION, ["dev"], [], tmp_path, mirror="http://127.0.0.1:9", line=Line(2, 0.0, 1.0))
+
+
+@pytest.mark.slow
+def test_killed_anywhere_the_same_command_ends_it(tmp_path: Path) -> None:
+    names = [f"fan/train/section_00_source_train_normal_{index:04d}.wav" for index in range(60)]
+    shelf = Shelf({4562016: {FAN: make_zip({name: os.urandom(500_000) for name in names})}})
+    part, work = tmp_path / ".archives" / f"{FAN}.part", tmp_path / ".archives" / f"{FAN}.unpacking"
+    moments = (
+        lambda: part.exists() and part.stat().st_size > 3_000_000,
+        lambda: part.exists() and part.stat().st_size > 20_000_000,
+        lambda: len(list(work.rglob("*.wav"))) > 20,
+        lambda: len(list(tmp_path.glob("dev_data/fan/train/*"))) > 10,
+    )
+    code = "import sys; from asd.cli import main; sys.exit(main(sys.argv[1:]))"
+    command = [sys.executable, "-c", code, "data", "get", "--part", "dev", "--machine", "fan", "--root", str(tmp_path)]
+    with serving(shelf) as base:
+        for moment in moments:
+            process = subprocess.Popen([*command, "--mirror", base], stdout=subprocess.DEVNULL)
+            while process.poll() is None and not moment():
+                time.sleep(0.0005)
+            process.kill()
+            process.wait()
+        subprocess.run([*command, "--mirror", base], check=True, stdout=subprocess.DEVNULL)
+    assert {path.stat().st_size for path in (tmp_path / "dev_data/fan/train").iterdir()} == {500_000}
+    assert len(list((tmp_path / "dev_data/fan/train").iterdir())) == 60
+    assert leftovers(tmp_path) == [f"4562016-{FAN}.json"]
+    assert len(shelf.starts) >= 2
+    assert shelf.starts[1] > 3_000_000

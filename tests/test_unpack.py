@@ -90,3 +90,23 @@ def test_unpacks_from_the_machine_on(tmp_path: Path) -> None:
     assert sizes == {"fan/train/a.wav": 1, "fan/c.csv": 2, "fan/test/b.wav": 3}
     assert all((tmp_path / "dev_data" / path).stat().st_size == size for path, size in sizes.items())
     assert not (tmp_path / "work").exists()
+
+
+def test_a_move_that_is_interrupted_is_finished_the_next_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "x.zip").write_bytes(make_zip({"fan/train/a.wav": b"1", "fan/train/b.wav": b"2"}))
+    replace = module.os.replace
+
+    def once(source: Path, target: Path) -> None:
+        monkeypatch.setattr(module.os, "replace", refuse)
+        replace(source, target)
+
+    def refuse(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(module.os, "replace", once)
+    with pytest.raises(KeyboardInterrupt):
+        unpack(tmp_path / "x.zip", tmp_path / "dev_data", "fan", tmp_path / "work")
+    assert len(list(tmp_path.rglob("*.wav"))) == 1
+    monkeypatch.setattr(module.os, "replace", replace)
+    unpack(tmp_path / "x.zip", tmp_path / "dev_data", "fan", tmp_path / "work")
+    assert len(list(tmp_path.rglob("*.wav"))) == 2
