@@ -3,8 +3,9 @@
 Everything here happens before torch is imported: a mistake is answered within about a second.
 """
 
+import logging
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -18,6 +19,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from asd.contradictions import refuse_contradictions
 from asd.data.clips import MACHINES
+from asd.progress import be_quiet
 from asd.requirements import require
 from asd.rules import check, find_rule, nearest
 from asd.schema import SCHEMAS
@@ -42,7 +44,9 @@ def script(name: str) -> Callable[[Callable[[dict[str, Any]], None]], Callable[[
         @hydra.main(version_base="1.3", config_path=str(CONF), config_name=name)
         def job(config: DictConfig) -> None:
             try:
-                main(checked(config, name))
+                plain = checked(config, name)
+                hush(plain)
+                main(plain)
             except (ValueError, OSError) as error:
                 raise ConfigurationError(str(error)) from None
 
@@ -56,6 +60,12 @@ def script(name: str) -> Callable[[Callable[[dict[str, Any]], None]], Callable[[
         return start
 
     return decorate
+
+
+def hush(config: Mapping[str, Any]) -> None:
+    """Silences remarks, Hydra's among them, where the configuration wants it."""
+    be_quiet(config["quiet"])
+    logging.getLogger("hydra").setLevel(logging.WARNING if config["quiet"] else logging.NOTSET)
 
 
 def give_up(error: Exception) -> NoReturn:
@@ -82,7 +92,7 @@ def preflight(name: str, arguments: list[str]) -> None:
             check_override(override, name)
         check_once(typed)
         for overrides in jobs(name, typed, multirun):
-            checked(hydra.compose(name, overrides), name)
+            hush(checked(hydra.compose(name, overrides), name))
 
 
 def check_override(override: Override, name: str) -> None:

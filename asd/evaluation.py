@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from tqdm import tqdm
 
 from asd.allocator import keep_freed_memory
 from asd.atomic import remove_leftovers, replacing
@@ -17,6 +16,7 @@ from asd.data.clips import ClipTable
 from asd.data.usable import Usable, open_usable, scan_clips
 from asd.data.waveforms import WaveformBank
 from asd.pieces.spectrogram import min_samples, spectrogram_settings
+from asd.progress import say, track
 from asd.report.results import logmel_scores, write_results
 from asd.requirements import machine_list
 from asd.runs.folder import RunFolder, find_runs
@@ -42,9 +42,9 @@ def evaluate(config: Mapping[str, Any]) -> None:
     keep_freed_memory()
     for run in find_runs(config["name"], machine_list(config)):
         if not is_done(run):
-            print(f"{run.path} is not finished: left out")
+            say(f"{run.path} is not finished: left out")
         elif is_scored(run, config):
-            print(f"{run.path} is scored already")
+            say(f"{run.path} is scored already")
         else:
             with interruptible(), hold(run):
                 remove_leftovers(run.path)
@@ -137,8 +137,7 @@ def open_clips(run: RunFolder, config: Mapping[str, Any]) -> Usable[WaveformBank
 
 def embed_clips(embedder: Embedder, bank: WaveformBank, stride: int, run: RunFolder, progress: bool) -> list[Tensor]:
     """The unit embeddings of each clip's pieces, (pieces, embedding_dim) a clip."""
-    title = f"embedding {run.machine}/{run.system}"
-    clips = tqdm(range(len(bank)), desc=title, unit="clip", disable=not progress)
+    clips = track(range(len(bank)), f"embedding {run.machine}/{run.system}", show=progress)
     return [embedder.embed(bank, clip, stride=stride) for clip in clips]
 
 

@@ -91,6 +91,7 @@ _TRAINING: dict[str, Rule] = {
     "channels_last": FLAG,
     "allocator": Choice(("keep", "system")),
     "progress": FLAG,
+    "quiet": FLAG,
 }
 
 SCHEMAS: dict[str, dict[str, Rule]] = {
@@ -111,6 +112,7 @@ SCHEMAS: dict[str, dict[str, Rule]] = {
         "overwrite": FLAG,
         "accelerator": Choice(("auto", "cpu", "gpu")),
         "progress": FLAG,
+        "quiet": FLAG,
         **_DATA,
         "data.root": or_null(PATH),
         "data.on_bad_clip": or_null(Choice(_POLICY)),
