@@ -29,7 +29,7 @@ from asd.models.classifier import SectionClassifier
 from asd.models.freezing import freeze
 from asd.pieces.spectrogram import min_samples, n_columns, spectrogram_settings
 from asd.progress import say
-from asd.report.dashboard import close_loggers, wandb_logger
+from asd.report.dashboard.training import WandbMirror
 from asd.report.ending import ending_table
 from asd.requirements import find_phase1, with_fingerprint
 from asd.runs.checkpoint import AtomicCheckpointIO, KeepLast, load_checkpoint, load_part, newest_checkpoint
@@ -97,7 +97,7 @@ def leave_word(run: RunFolder, state: State, **facts: Any) -> None:
     try:
         write_status(run, state, **facts)
     except OSError as error:
-        print(f"the status could not be written: {error}")
+        say(f"the status could not be written: {error}")
 
 
 def out_of_memory(config: Mapping[str, Any]) -> str:
@@ -160,7 +160,6 @@ def fit(run: RunFolder, config: Mapping[str, Any], table: ClipTable, interruptio
             trainer.fit(model, data, ckpt_path=kept.path if kept else None, weights_only=True)
     finally:
         interruption.patient = False
-        close_loggers(trainer)
     assert isinstance(model.backbone, Backbone)
     finish(run, config, frozen, parts=list(model.backbone.parts()), skipped=clips.skipped)
 
@@ -278,7 +277,7 @@ def build_trainer(
     quiet_lightning()
     return make_trainer(
         **arguments,
-        logger=wandb_logger(run, config) if logger["kind"] == "wandb" else False,
+        logger=WandbMirror(run, config) if logger["kind"] == "wandb" else False,
         callbacks=callbacks,
         plugins=[AtomicCheckpointIO()],
         enable_checkpointing=False,

@@ -15,7 +15,8 @@ HEAVY = {"torch", "pytorch_lightning", "lightning_fabric", "timm", "wandb", "skl
 KNOWS = {
     "hydra": {"configuration.py"},
     "omegaconf": {"configuration.py"},
-    "wandb": {"report/dashboard.py"},
+    "wandb": {"report/dashboard/mirror.py", "report/dashboard/media.py"},
+    "wandb_workspaces": {"report/dashboard/workspace.py"},
     "timm": {"models/timm_cnn.py"},
     "pytorch_lightning": {
         "data/datamodule.py",
@@ -25,7 +26,7 @@ KNOWS = {
         "runs/finite.py",
         "runs/record.py",
         "runs/training_bar.py",
-        "report/dashboard.py",
+        "report/dashboard/training.py",
     },
     "lightning_fabric": {"runs/checkpoint.py", "experiment.py"},
 }

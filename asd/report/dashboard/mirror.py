@@ -1,0 +1,131 @@
+"""A run on W&B: opened under our identity, fed under known keys, closed. Here alone W&B's runs are known."""
+
+import os
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from asd.progress import say
+from asd.report.dashboard.entries import Entry
+from asd.report.dashboard.keys import find
+
+Mode = Literal["online", "offline", "disabled"]
+INIT_TIMEOUT = 30.0  # seconds that a training waits for an answer
+
+
+class Mirror:
+    """One run on W&B.
+
+    Args:
+        entry: Who it is.
+        logger: project, entity and mode of the configuration.
+        resume: Whether to go on behind what W&B has of it; else it begins anew there, under the same id.
+    """
+
+    def __init__(self, entry: Entry, logger: Mapping[str, Any], *, resume: bool) -> None:
+        import wandb
+
+        mode = choose_mode(logger["mode"])
+        older = sorted((entry.folder / "wandb").glob(f"offline-run-*-{entry.id}"))
+        self.run = wandb.init(
+            project=logger["project"],
+            entity=logger["entity"],
+            group=entry.group,
+            job_type=entry.job_type,
+            name=entry.name,
+            id=entry.id,
+            config=entry.config,
+            dir=made(entry.folder),
+            mode=mode,
+            resume="allow" if resume else None,
+            reinit="create_new",  # else a second run in this process would end up in the first
+            settings=wandb.Settings(console="off", silent=True, init_timeout=INIT_TIMEOUT),
+        )
+        if mode == "offline":
+            remove([path for path in older if path.absolute() != Path(self.run.dir).parent])
+        say(f"W&B: {entry.name} at {self.run.url if mode == 'online' else entry.folder / 'wandb'}")
+
+    @property
+    def next_step(self) -> int:
+        """The first step that W&B does not have yet."""
+        return int(self.run.step)
+
+    def log(self, values: Mapping[str, Any], step: int | None = None) -> None:
+        """Adds a line to the run's history; one whose step is there already is left out."""
+        if step is None or step >= self.next_step:
+            self.run.log(checked(values), step=step)
+
+    def summarise(self, figures: Mapping[str, float]) -> None:
+        """Sets the figures of the run."""
+        self.run.summary.update(checked(figures))
+
+    def finish(self, *, ok: bool) -> None:
+        """Ends the run."""
+        self.run.finish(exit_code=0 if ok else 1)
+
+
+def checked(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The same values, whose keys must stand in the table of keys."""
+    for key in values:
+        find(key)
+    return dict(values)
+
+
+def made(folder: Path) -> str:
+    """A folder that is there (where it is not, W&B quietly uses another), for a process in whatever directory."""
+    folder.mkdir(parents=True, exist_ok=True)
+    return str(folder.absolute())
+
+
+def remove(folders: list[Path]) -> None:
+    """Removes earlier offline copies of a run: the one being made holds the whole of it."""
+    for folder in folders:
+        shutil.rmtree(folder)
+
+
+def choose_mode(asked: str) -> Mode:
+    """Whether to send, to record on disk, or neither.
+
+    Args:
+        asked: online, offline, or auto: what WANDB_MODE says, else online where an account is known.
+    """
+    if asked == "online" or asked == "offline":
+        return "online" if asked == "online" else "offline"
+    environment = os.environ.get("WANDB_MODE", "")
+    if environment:
+        return {"online": "online", "disabled": "disabled"}.get(environment, "offline")  # type: ignore[return-value]
+    return "online" if has_account() else "offline"
+
+
+def has_account() -> bool:
+    """Whether W&B knows who we are; says why not."""
+    import wandb
+
+    try:
+        known = bool(wandb.login(prompt=False))
+    except wandb.Error as error:
+        say(f"W&B does not answer ({error}): recording offline")
+        return False
+    if not known:
+        say("no W&B account is known (wandb login): recording offline")
+    return known
+
+
+def without_stopping(action: Callable[[], Any], remedy: str) -> bool:
+    """Does what W&B may fail at; says what went wrong, once.
+
+    Args:
+        action: What to do.
+        remedy: What can be done later.
+
+    Returns:
+        Whether it went well.
+    """
+    try:
+        action()
+    except Exception as error:  # whatever it is, it is no reason to stop
+        said = " ".join(str(error).split())[:300]
+        say(f"W&B failed ({type(error).__name__}: {said}): going on without it. {remedy}")
+        return False
+    return True
