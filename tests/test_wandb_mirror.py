@@ -87,7 +87,7 @@ def test_a_resumed_run_goes_on_and_has_every_epoch_once(
             raise RuntimeError("out of luck")
         return step(self, batch, index)
 
-    config = job("train", *WANDB, "trainer.max_steps=8")
+    config = job("train", *WANDB, "trainer.max_steps=8", "save.every_n_steps=3")
     monkeypatch.setattr(SectionClassifier, "training_step", breaking)
     with pytest.raises(RuntimeError):
         train(config)
