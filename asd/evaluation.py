@@ -17,6 +17,7 @@ from asd.data.usable import Usable, open_usable, scan_clips
 from asd.data.waveforms import WaveformBank
 from asd.pieces.spectrogram import min_samples, spectrogram_settings
 from asd.progress import say, track
+from asd.report.dashboard.evaluation import mirror_results
 from asd.report.results import logmel_scores, write_results
 from asd.requirements import machine_list
 from asd.runs.folder import RunFolder, find_runs
@@ -52,6 +53,7 @@ def evaluate(config: Mapping[str, Any]) -> None:
     if config["logmel_neighbour"]:
         score_logmel_neighbours(config)
     write_results(config)
+    mirror_results(config, machine_list(config))
 
 
 def is_scored(run: RunFolder, config: Mapping[str, Any]) -> bool:
@@ -186,10 +188,14 @@ def write_references(run: RunFolder, table: ClipTable, unit: list[Tensor]) -> No
 
 
 def write_pieces(path: Path, table: ClipTable, unit: list[Tensor], scores: Scores) -> None:
-    """Keeps the score and the nearest training clips of each piece; `clip` and `nearest` are rows of `path`."""
+    """Keeps the score and the nearest training clips of each piece, and the mean embedding of each clip.
+
+    `clip` and `nearest` are rows of `path` and of `embedding`.
+    """
+    mean = torch.stack([pieces.mean(dim=0) for pieces in unit]).numpy()
     clip = np.repeat(np.arange(len(table)), [len(pieces) for pieces in unit])
     with replacing(path) as temporary, open(temporary, "wb") as file:
-        np.savez(file, score=scores.pieces, clip=clip, nearest=scores.nearest, path=table.path)
+        np.savez(file, score=scores.pieces, clip=clip, nearest=scores.nearest, path=table.path, embedding=mean)
 
 
 def score_logmel_neighbours(config: Mapping[str, Any]) -> None:

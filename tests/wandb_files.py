@@ -2,6 +2,7 @@
 
 import json
 import struct
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -37,8 +38,13 @@ class Recorded:
 
 
 def recorded(root: Path) -> list[Recorded]:
-    """The offline runs below a folder, oldest first."""
-    return [read_run(path) for path in sorted(root.rglob("*.wandb"), key=lambda path: path.parent.name)]
+    """The offline runs below a folder, oldest first; W&B's service may still be writing the last lines."""
+    deadline = time.monotonic() + 20
+    while True:
+        found = [read_run(path) for path in sorted(root.rglob("*.wandb"), key=lambda path: path.parent.name)]
+        if all(run.exit_code is not None for run in found) or time.monotonic() > deadline:
+            return found
+        time.sleep(0.05)
 
 
 def read_run(path: Path) -> Recorded:

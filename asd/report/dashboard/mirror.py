@@ -60,6 +60,12 @@ class Mirror:
         """Sets the figures of the run."""
         self.run.summary.update(checked(figures))
 
+    def __enter__(self) -> "Mirror":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self.finish(ok=kind is None)
+
     def finish(self, *, ok: bool) -> None:
         """Ends the run."""
         self.run.finish(exit_code=0 if ok else 1)
