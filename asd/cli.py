@@ -5,10 +5,10 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from asd.commands import data, official, score
+from asd.commands import dashboard, data, official, score, wandb
 from asd.progress import be_quiet
 
-COMMANDS = (data, official, score)
+COMMANDS = (dashboard, data, official, score, wandb)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

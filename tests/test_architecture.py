@@ -15,7 +15,7 @@ HEAVY = {"torch", "pytorch_lightning", "lightning_fabric", "timm", "wandb", "skl
 KNOWS = {
     "hydra": {"configuration.py"},
     "omegaconf": {"configuration.py"},
-    "wandb": {"report/dashboard/mirror.py", "report/dashboard/media.py"},
+    "wandb": {"report/dashboard/mirror.py", "report/dashboard/media.py", "report/dashboard/workspace.py"},
     "wandb_workspaces": {"report/dashboard/workspace.py"},
     "timm": {"models/timm_cnn.py"},
     "pytorch_lightning": {

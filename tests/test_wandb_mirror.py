@@ -10,6 +10,7 @@ import wandb
 
 from asd.experiment import train
 from asd.models.classifier import SectionClassifier
+from asd.report.dashboard import mirror as mirror_module
 from asd.report.dashboard.entries import training_entry
 from asd.report.dashboard.keys import KEYS, curve, find
 from asd.report.dashboard.mirror import choose_mode
@@ -142,6 +143,21 @@ def test_a_disabled_wandb_leaves_nothing(workplace: Path, job: Job, monkeypatch:
     monkeypatch.setenv("WANDB_MODE", "disabled")
     train(job("train", "logger=wandb"))
     assert recorded(Path("outputs")) == []
+
+
+def test_an_id_that_is_still_in_use_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = iter([RuntimeError("run ID abc is in use"), RuntimeError("run ID abc is in use"), "open"])
+
+    def init(**_: object) -> Any:
+        answer = next(answers)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(mirror_module.time, "sleep", lambda _: None)
+    assert mirror_module.patiently(init, id="abc") == "open"
+    with pytest.raises(RuntimeError, match=r"on fire"):
+        mirror_module.patiently(broken, id="abc")
 
 
 def test_every_key_has_a_line_in_the_table() -> None:

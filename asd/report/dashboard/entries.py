@@ -58,16 +58,16 @@ def evaluation_entry(run: RunFolder, scorer: Mapping[str, Any]) -> Entry:
     )
 
 
-def grid_entry(name: str, scorer: Mapping[str, Any], **facts: Any) -> Entry:
+def grid_entry(name: str) -> Entry:
     """The entry of a grid's table: single systems, ensembles and the report's rows."""
     folder = OUTPUTS / name / "results"
     return Entry(
-        id=identity(folder.as_posix(), {"scorer": scorer["name"]}),
+        id=identity(folder.as_posix(), {}),
         name=f"{name}: all systems",
         group=name,
         job_type="ensemble",
         folder=folder,
-        config={"name": name, "scorer": dict(scorer), **facts},
+        config={"name": name},
     )
 
 

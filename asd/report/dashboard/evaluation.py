@@ -39,7 +39,7 @@ def mirror_results(config: Mapping[str, Any], machines: list[str] | None) -> Non
         for run in scored_runs(name, scorer["name"])
         if machines is None or run.machine in machines
     ]
-    todo.append(partial(mirror_grid, name, scorer, logger))
+    todo.append(partial(mirror_grid, name, logger))
     remedy = f"The results are complete: asd wandb sync outputs/{name} sends them later"
     for work in todo:
         if not without_stopping(work, remedy):
@@ -140,7 +140,7 @@ def nearest_clips(path: Path) -> list[str]:
     return [str(name) for name in names[nearest[first, 0]]]
 
 
-def mirror_grid(name: str, scorer: Mapping[str, Any], logger: Mapping[str, Any]) -> None:
+def mirror_grid(name: str, logger: Mapping[str, Any]) -> None:
     """Makes the W&B run of a grid's table anew: single systems, ensembles and the report's rows."""
     folder = OUTPUTS / name / "results"
     with open(folder / "table2.csv", newline="", encoding="utf-8") as file:
@@ -150,7 +150,7 @@ def mirror_grid(name: str, scorer: Mapping[str, Any], logger: Mapping[str, Any])
         ]
     official = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
     figures = {f"official/{system}": score for system, score in official.items() if score is not None}
-    with Mirror(grid_entry(name, scorer), logger, resume=False) as mirror:
+    with Mirror(grid_entry(name), logger, resume=False) as mirror:
         columns = ("system", "whose", "machine", "AUC", "pAUC")
         mirror.log({"results/table2": media.table(columns, lines), **figures})
         mirror.summarise(figures)

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -27,8 +28,10 @@ class Mirror:
         import wandb
 
         mode = choose_mode(logger["mode"])
-        older = sorted((entry.folder / "wandb").glob(f"offline-run-*-{entry.id}"))
-        self.run = wandb.init(
+        if mode == "offline":
+            remove_offline(entry)
+        self.run = patiently(
+            wandb.init,
             project=logger["project"],
             entity=logger["entity"],
             group=entry.group,
@@ -42,8 +45,6 @@ class Mirror:
             reinit="create_new",  # else a second run in this process would end up in the first
             settings=wandb.Settings(console="off", silent=True, init_timeout=INIT_TIMEOUT),
         )
-        if mode == "offline":
-            remove([path for path in older if path.absolute() != Path(self.run.dir).parent])
         say(f"W&B: {entry.name} at {self.run.url if mode == 'online' else entry.folder / 'wandb'}")
 
     @property
@@ -71,6 +72,18 @@ class Mirror:
         self.run.finish(exit_code=0 if ok else 1)
 
 
+def patiently(init: Callable[..., Any], **settings: Any) -> Any:
+    """Opens a run; W&B frees an id a moment after the run that had it ended."""
+    for pause in (0.1, 0.5, 2.0):
+        try:
+            return init(**settings)
+        except Exception as error:
+            if "is in use" not in str(error):
+                raise
+            time.sleep(pause)
+    return init(**settings)
+
+
 def checked(values: Mapping[str, Any]) -> dict[str, Any]:
     """The same values, whose keys must stand in the table of keys."""
     for key in values:
@@ -84,10 +97,10 @@ def made(folder: Path) -> str:
     return str(folder.absolute())
 
 
-def remove(folders: list[Path]) -> None:
-    """Removes earlier offline copies of a run: the one being made holds the whole of it."""
-    for folder in folders:
-        shutil.rmtree(folder)
+def remove_offline(entry: Entry) -> None:
+    """Removes earlier offline copies of a run: the one being made will hold the whole of it."""
+    for folder in (entry.folder / "wandb").glob(f"offline-run-*-{entry.id}"):
+        shutil.rmtree(folder, ignore_errors=True)  # its last lines may still be on their way
 
 
 def choose_mode(asked: str) -> Mode:
