@@ -91,7 +91,8 @@ def score_run(run: RunFolder, config: Mapping[str, Any]) -> None:
     table, bank = clips.table, clips.bank
     unit = embed_clips(embedder, bank, settings["stride"], run, config["progress"])
     write_references(run, table, unit)
-    scores = score_sections(table, unit, ScorerSettings(**{k: v for k, v in settings.items() if k != "stride"}))
+    scorer = ScorerSettings(**{k: v for k, v in settings.items() if k != "stride"})
+    scores = score_sections(table, unit, scorer, config["progress"])
     folder = run.scores(config["scorer"]["name"])
     write_scores(folder / "scores.csv", ScoreTable.of_clips(table, scores.clips))
     write_pieces(folder / "pieces.npz", table, unit, scores)
@@ -143,7 +144,7 @@ def embed_clips(embedder: Embedder, bank: WaveformBank, stride: int, run: RunFol
     return [embedder.embed(bank, clip, stride=stride) for clip in clips]
 
 
-def score_sections(table: ClipTable, unit: list[Tensor], settings: ScorerSettings) -> Scores:
+def score_sections(table: ClipTable, unit: list[Tensor], settings: ScorerSettings, progress: bool) -> Scores:
     """Scores of all clips, section by section, in the table's order; `nearest` are rows of the table.
 
     Raises:
@@ -154,7 +155,7 @@ def score_sections(table: ClipTable, unit: list[Tensor], settings: ScorerSetting
     clips = np.full(len(table), np.nan)
     pieces = np.full(len(piece_clip), np.nan)
     nearest = np.full((len(piece_clip), settings.n_neighbors), -1)
-    for section in np.unique(table.section):
+    for section in track(np.unique(table.section), f"scoring {table.machine}", unit="section", show=progress):
         rows = np.flatnonzero(table.section == section)
         found = score_section(section_pieces(table, unit, rows), settings)
         here = np.isin(piece_clip, rows)
@@ -204,7 +205,8 @@ def score_logmel_neighbours(config: Mapping[str, Any]) -> None:
         clips = open_clips(run, config)
         table, bank = clips.table, clips.bank
         rate = run.read_config()["input"]["sample_rate"]
-        features = np.stack([mean_log_mel(whole_clip(bank, clip), rate) for clip in range(len(bank))])
+        clips = track(range(len(bank)), f"log-mel of {machine}", show=config["progress"])
+        features = np.stack([mean_log_mel(whole_clip(bank, clip), rate) for clip in clips])
         scores = np.empty(len(table))
         for section in np.unique(table.section):
             rows = np.flatnonzero(table.section == section)
