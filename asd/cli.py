@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from asd.commands import dashboard, data, official, score, wandb
-from asd.progress import be_quiet
+from asd.progress import be_quiet, write_line
 
 COMMANDS = (dashboard, data, official, score, wandb)
 
@@ -18,7 +18,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return int(options.command(options))
     except (ValueError, OSError) as error:
-        print(error, file=sys.stderr)
+        write_line(sys.stderr, str(error))
         return 1
 
 

@@ -139,7 +139,9 @@ class PlainLines:
         self.text = text
 
     def close(self) -> None:
-        """Writes how much was done in what time."""
+        """Writes how much was done in what time; nothing where nothing was, as when another process did it."""
+        if self.n == self.first:
+            return
         seconds = time.monotonic() - self.start
         stopped = self.total is not None and self.n < self.total
         share = f"stopped after {self.amount()}" if stopped else quantity(self.n, self.unit)

@@ -72,20 +72,26 @@ def test_a_note_and_an_unknown_total(monkeypatch: pytest.MonkeyPatch, capsys: py
 
 
 def test_an_error_ends_the_progress_and_goes_on(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(ZeroDivisionError), progress("dividing", 2, unit="number"):
-        raise ZeroDivisionError
-    assert "dividing: stopped after 0 of 2 numbers (0%)" in capsys.readouterr().err
+    def divide() -> None:
+        with progress("dividing", 2, unit="number") as bar:
+            for number in (1, 0):
+                bar.update(1 // number)
+
+    with pytest.raises(ZeroDivisionError):
+        divide()
+    assert "dividing: stopped after 1 of 2 numbers (50%)" in capsys.readouterr().err
 
 
 def test_track_gives_every_item_and_knows_its_length(capsys: pytest.CaptureFixture[str]) -> None:
     assert list(track([1, 2, 3], "counting", unit="number")) == [1, 2, 3]
     assert list(track(iter("ab"), "reading", total=2, unit="letter")) == ["a", "b"]
-    for _ in track(range(5), "breaking", unit="plate"):
-        break
+    for plate in track(range(5), "breaking", unit="plate"):
+        if plate == 2:
+            break
     counting, reading, breaking = capsys.readouterr().err.splitlines()
     assert counting.startswith("counting: 3 numbers in 0.0 s")
     assert reading.startswith("reading: 2 letters in 0.0 s")
-    assert breaking.startswith("breaking: stopped after 0 of 5 plates (0%)")
+    assert breaking.startswith("breaking: stopped after 2 of 5 plates (40%)")
 
 
 def test_nothing_is_shown_when_asked(capsys: pytest.CaptureFixture[str]) -> None:
@@ -206,7 +212,9 @@ def test_a_terminal_without_a_name_still_gets_a_bar(monkeypatch: pytest.MonkeyPa
     os.close(ours)
 
 
-def test_an_empty_piece_of_work(capsys: pytest.CaptureFixture[str]) -> None:
+def test_where_nothing_was_done_nothing_is_said(capsys: pytest.CaptureFixture[str]) -> None:
     assert list(track([], "embedding", unit="clip")) == []
-    assert capsys.readouterr().err == "embedding: 0 clips in 0.0 s\n"
+    with progress("decoding", 7, done=7):
+        pass
+    assert capsys.readouterr().err == ""
     assert PlainLines("x", 0, "clip", 0).line(1.0) == "x: 0 clips"
