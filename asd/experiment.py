@@ -148,7 +148,7 @@ def fit(run: RunFolder, config: Mapping[str, Any], table: ClipTable, interruptio
     )
     record = EpochRecord(run, as_csv=config["logger"]["kind"] == "csv")
     n_epochs = -(-n_steps // data.plan.n_steps_per_epoch)
-    bar = TrainingBar(f"training {run.machine}/{run.system}", show=config["progress"])
+    bar = TrainingBar(f"{run.machine}/{run.system}", show=config["progress"])
     trainer = build_trainer(run, config, n_epochs=n_epochs, callbacks=[finite, record, keep, bar])
     kept = newest_checkpoint(run)
     if kept and kept.path != run.checkpoint:

@@ -20,6 +20,7 @@ from tqdm import tqdm
 FIRST_LINE = 10.0  # seconds until the first plain line; each waits twice as long as the one before
 LONGEST_WAIT = 60.0
 CLEAR_LINE = "\r\x1b[K"  # the cursor may stand behind another process's bar
+FORM = "{desc} {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt}, {remaining} left, {rate_fmt}{postfix}"
 BINARY = (("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10))
 
 T = TypeVar("T")
@@ -101,7 +102,8 @@ class TerminalBar:
         )
         known = os.get_terminal_size(sys.stderr.fileno()).columns > 0  # not so in some containers
         width: dict[str, Any] = {"dynamic_ncols": True} if known else {"ncols": 80}
-        self.bar = tqdm(desc=title, total=total, initial=done, file=sys.stderr, **width, **size)
+        form = FORM if total is not None else None
+        self.bar = tqdm(desc=title, total=total, initial=done, file=sys.stderr, bar_format=form, **width, **size)
 
     def update(self, n: int = 1) -> None:
         """Draws, unless it just did."""

@@ -155,9 +155,8 @@ say("{title} done")
 @pytest.mark.parametrize("columns", [100, 0])
 def test_a_terminal_gets_a_bar(columns: int) -> None:
     shown = in_a_terminal(WORK.format(n=30, title="embedding fan", pause=0.02), columns=columns)
-    assert "\rembedding fan:" in shown
-    assert "100%|" in shown
-    assert re.search(r"30/30 \[00:0\d<00:00, +[\d.]+ clip/s\]", shown)
+    assert "\rembedding fan   0%|" in shown
+    assert re.search(r"\rembedding fan 100%\|█+\| 30/30, 00:00 left, +[\d.]+ clip/s", shown)
     assert shown.endswith("\x1b[Kembedding fan done\r\n")
 
 
@@ -165,7 +164,7 @@ def test_the_second_process_in_a_terminal_writes_lines() -> None:
     first = WORK.format(n=20, title="first", pause=0.1)
     shown = in_a_terminal(first, WORK.format(n=3, title="second", pause=0.01))
     assert "20/20" in shown
-    assert "second:   " not in shown  # no bar
+    assert "second   0%" not in shown  # no bar
     assert re.search(r"\r\x1b\[Ksecond: 3 clips in 0\.\d s, .* clips/s\r\n\r\x1b\[Ksecond done\r\n", shown)
 
 

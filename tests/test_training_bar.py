@@ -1,6 +1,11 @@
 """What a person sees of a training: steps, epoch, loss, accuracy, speed, and at the end a table."""
 
+import os
+import pty
 import re
+import subprocess
+import sys
+import termios
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +20,8 @@ from asd.runs import training_bar
 from asd.runs.record import read_record
 
 Job = Callable[..., dict[str, Any]]
-TITLE = "training fan/small-512x32-s0/train"
+ROOT = Path(__file__).parents[1]
+TITLE = "fan/small-512x32-s0/train"
 
 
 @pytest.fixture(autouse=True)
@@ -90,3 +96,37 @@ def test_a_table_of_runs_has_straight_columns(workplace: Path, job: Job) -> None
     assert len({line.index("outputs/") for line in rows} | {head.index("where")}) == 1
     accuracy_ends = head.index("accuracy") + len("accuracy")
     assert all(row[:accuracy_ends].endswith("%") for row in rows)
+
+
+@pytest.mark.slow
+@pytest.mark.ci
+def test_the_script_in_a_terminal_and_in_a_pipe(tmp_path: Path) -> None:
+    command = [sys.executable, str(ROOT / "train.py"), "experiment=smoke", "machine=fan", "trainer.max_steps=200"]
+    ours, theirs = pty.openpty()
+    termios.tcsetwinsize(theirs, (24, 160))
+    environment = {**os.environ, "TERM": "xterm"}
+    with subprocess.Popen(command, cwd=tmp_path, stdout=theirs, stderr=theirs, env=environment) as process:
+        os.close(theirs)
+        shown = read_all(ours)
+    assert process.returncode == 0
+    for title in ("simulating", "decoding fan", TITLE):
+        assert re.search(rf"\r{title} 100%\|█+\| \d+/\d+, 00:00 left", shown), title
+    assert re.search(r"200/200.*epoch 100/100, loss [\d.]+, accuracy [\d.]+%, [\d,]+ pieces/s", shown)
+    again = [*command, "seed=1"]
+    piped = subprocess.run(again, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert re.search(r"^fan/small-512x32-s1/train: 200 steps in [\d.]+ s, ", piped.stderr, flags=re.M)
+    assert not re.search(r"[\r\x1b█]", piped.stderr + piped.stdout)
+    quiet = subprocess.run([*command, "seed=2", "quiet=true"], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert (quiet.stdout, quiet.stderr) == ("", "")
+
+
+def read_all(descriptor: int) -> str:
+    """What is written to a terminal until the last writer is gone."""
+    shown = b""
+    try:
+        while chunk := os.read(descriptor, 4096):
+            shown += chunk
+    except OSError:  # how Linux says so
+        pass
+    os.close(descriptor)
+    return shown.decode()

@@ -4,6 +4,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -117,8 +118,9 @@ def choose_mode(asked: str) -> Mode:
     return "online" if has_account() else "offline"
 
 
+@cache
 def has_account() -> bool:
-    """Whether W&B knows who we are; says why not."""
+    """Whether W&B knows who we are; asked, and the answer said, once in a process."""
     import wandb
 
     try:
