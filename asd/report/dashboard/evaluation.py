@@ -112,7 +112,8 @@ def projection(run: RunFolder, scorer: str, scores: ScoreTable) -> dict[str, Any
     known = [scores.clip, scores.section, scores.domain, scores.label, scores.score]
     columns = ("x", "y", "clip", "section", "domain", "label", "score")
     lines = list(zip(*points.T, *(column[test] for column in known), strict=True))
-    image = media.scatter(points, scores.label[test], scores.domain[test], f"{run.machine}/{run.system}")
+    kinds = (scores.label[test], scores.domain[test], scores.section[test])
+    image = media.scatter(points, *kinds, f"{run.machine}/{run.system}")
     return {"results/projection": image, "results/points": media.table(columns, lines)}
 
 

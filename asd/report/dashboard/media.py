@@ -46,8 +46,14 @@ def audio(path: Path) -> Any:
     return wandb.Audio(str(path))
 
 
-def scatter(points: NDArray[np.float64], label: NDArray[np.str_], domain: NDArray[np.str_], title: str) -> Any:
-    """An image of points (clips, 2), by colour and shape."""
+def scatter(
+    points: NDArray[np.float64],
+    label: NDArray[np.str_],
+    domain: NDArray[np.str_],
+    section: NDArray[np.int64],
+    title: str,
+) -> Any:
+    """An image of points (clips, 2): label by colour, domain by shape, the sections' numbers at their middles."""
     import wandb
     from matplotlib.figure import Figure
     from PIL import Image
@@ -60,6 +66,9 @@ def scatter(points: NDArray[np.float64], label: NDArray[np.str_], domain: NDArra
             if rows.any():
                 x, y = points[rows].T
                 axes.scatter(x, y, s=14, c=colour, marker=marker, alpha=0.6, linewidths=0, label=f"{which}, {where}")
+    for number in np.unique(section):
+        x, y = points[section == number].mean(axis=0)
+        axes.text(x, y, f"{number:02d}", ha="center", va="center", weight="bold", alpha=0.6)
     axes.set(title=title, xlabel="first axis", ylabel="second axis")
     axes.legend(fontsize=8)
     buffer = io.BytesIO()

@@ -13,7 +13,13 @@ from asd.report.dashboard.entries import Entry
 from asd.report.dashboard.keys import find
 
 Mode = Literal["online", "offline", "disabled"]
-INIT_TIMEOUT = 30.0  # seconds that a training waits for an answer
+SETTINGS = {
+    "console": "off",
+    "silent": True,
+    "init_timeout": 30.0,  # seconds that the start waits for an answer
+    "finish_timeout": 300.0,  # seconds that the end waits for what is still to be sent
+    "finish_timeout_raises": True,
+}
 
 
 class Mirror:
@@ -23,6 +29,9 @@ class Mirror:
         entry: Who it is.
         logger: project, entity and mode of the configuration.
         resume: Whether to go on behind what W&B has of it; else it begins anew there, under the same id.
+
+    Attributes:
+        next_step: The first step that W&B does not have yet.
     """
 
     def __init__(self, entry: Entry, logger: Mapping[str, Any], *, resume: bool) -> None:
@@ -44,19 +53,18 @@ class Mirror:
             mode=mode,
             resume="allow" if resume else None,
             reinit="create_new",  # else a second run in this process would end up in the first
-            settings=wandb.Settings(console="off", silent=True, init_timeout=INIT_TIMEOUT),
+            settings=wandb.Settings(**settings_known_to(wandb.Settings)),
         )
+        self.next_step = int(getattr(self.run, "starting_step", 0))  # not `step`, which is 0 until something is logged
         say(f"W&B: {entry.name} at {self.run.url if mode == 'online' else entry.folder / 'wandb'}")
-
-    @property
-    def next_step(self) -> int:
-        """The first step that W&B does not have yet."""
-        return int(self.run.step)
 
     def log(self, values: Mapping[str, Any], step: int | None = None) -> None:
         """Adds a line to the run's history; one whose step is there already is left out."""
-        if step is None or step >= self.next_step:
-            self.run.log(checked(values), step=step)
+        if step is not None:
+            if step < self.next_step:
+                return
+            self.next_step = step + 1
+        self.run.log(checked(values), step=step)
 
     def summarise(self, figures: Mapping[str, float]) -> None:
         """Sets the figures of the run."""
@@ -83,6 +91,15 @@ def patiently(init: Callable[..., Any], **settings: Any) -> Any:
                 raise
             time.sleep(pause)
     return init(**settings)
+
+
+def settings_known_to(kind: Any) -> dict[str, Any]:
+    """Our settings, as far as this version of W&B knows them and the environment does not say otherwise."""
+    return {
+        name: value
+        for name, value in SETTINGS.items()
+        if name in kind.model_fields and f"WANDB_{name.upper()}" not in os.environ
+    }
 
 
 def checked(values: Mapping[str, Any]) -> dict[str, Any]:
