@@ -8,6 +8,7 @@ import sys
 import termios
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -209,6 +210,52 @@ def test_a_terminal_without_a_name_still_gets_a_bar(monkeypatch: pytest.MonkeyPa
         with module.may_draw(terminal) as drawing:
             assert not drawing
     os.close(ours)
+
+
+@contextmanager
+def own_terminal(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """A terminal in place of this process's outputs; afterwards the list holds what a reader of it saw."""
+    ours, theirs = pty.openpty()
+    termios.tcsetwinsize(theirs, (24, 100))
+    os.set_blocking(ours, False)
+    shown: list[str] = []
+    with open(theirs, "w") as stream, monkeypatch.context() as patch:
+        patch.setenv("TERM", "xterm")
+        patch.setattr(sys, "stderr", stream)
+        patch.setattr(sys, "stdout", stream)
+        yield shown
+        stream.flush()
+        shown.append(read_now(ours))
+    os.close(ours)
+
+
+def read_now(descriptor: int) -> str:
+    """What stands ready to be read."""
+    found = b""
+    with suppress(BlockingIOError):
+        while True:
+            found += os.read(descriptor, 4096)
+    return found.decode()
+
+
+def test_a_bar_with_a_note_and_a_remark_behind_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    with own_terminal(monkeypatch) as seen, progress("embedding", 4096, unit="B", done=1024) as bar:
+        bar.note("fan 02")
+        say("a remark")
+        bar.update(3072)
+    (shown,) = seen
+    assert "\rembedding  25%|" in shown
+    assert "\x1b[Ka remark\r\n" in shown
+    assert re.search(r"\rembedding 100%\|█+\| 4.00k/4.00k, 00:00 left, .*B/s, fan 02", shown)
+
+
+def test_two_bars_at_once_in_one_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    with own_terminal(monkeypatch) as seen, progress("outer", None) as outer:
+        assert list(track("ab", "inner", unit="letter")) == ["a", "b"]
+        outer.update()
+    (shown,) = seen
+    assert "\x1b[Kinner: 2 letters in 0.0 s" in shown
+    assert "outer: 1 clip " in shown
 
 
 def test_where_nothing_was_done_nothing_is_said(capsys: pytest.CaptureFixture[str]) -> None:

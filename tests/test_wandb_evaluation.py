@@ -17,6 +17,7 @@ from asd.experiment import train
 from asd.report.dashboard.figures import histogram_lines, labelled_rows, roc_lines, two_axes
 from asd.report.dashboard.telling import share_above, telling_clips
 from asd.runs.folder import RunFolder
+from asd.runs.identity import sha256
 from asd.runs.scores import ScoreTable, read_scores
 from tests.factory import make_machine
 from tests.wandb_files import Recorded, recorded
@@ -100,15 +101,19 @@ def test_telling_clips_can_be_heard_and_keep_to_the_budget(run: RunFolder, job: 
 
 
 def turn_round(run: RunFolder) -> None:
-    """Makes every anomaly score less than every normal clip, and the manifest vouch for it."""
+    """Makes every anomaly score less than every normal clip."""
     folder = run.scores("cosine")
     text = (folder / "scores.csv").read_text().splitlines()
     turned = [text[0]] + [f"{line.rpartition(',')[0]},{-float(line.rpartition(',')[2])}" for line in text[1:]]
     (folder / "scores.csv").write_text("\n".join(turned) + "\n")
-    manifest = json.loads((folder / "manifest.json").read_text())
-    from asd.runs.identity import sha256
+    vouch(run, "scores.csv")
 
-    manifest["files"]["scores.csv"] = sha256(folder / "scores.csv")
+
+def vouch(run: RunFolder, name: str) -> None:
+    """Makes the manifest of the scores vouch for a changed file."""
+    folder = run.scores("cosine")
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["files"][name] = sha256(folder / name)
     (folder / "manifest.json").write_text(json.dumps(manifest))
 
 
@@ -149,6 +154,21 @@ def test_clips_without_labels_have_a_histogram_only(workplace: Path, job: Job) -
     blind = ScoreTable(**{**vars(scores), "label": np.full(len(scores.label), "unknown")})
     assert labelled_rows(blind) == []
     assert {line.name for line in histogram_lines(blind)} == {"unknown source", "unknown target"}
+
+
+def test_an_evaluation_of_an_earlier_version_has_no_projection(
+    run: RunFolder, job: Job, capsys: pytest.CaptureFixture[str]
+) -> None:
+    evaluate(job("evaluate"))
+    path = run.scores("cosine") / "pieces.npz"
+    with np.load(path) as pieces:
+        np.savez(path, **{name: pieces[name] for name in pieces if name != "embedding"})
+    vouch(run, "pieces.npz")
+    evaluate(job("evaluate", *WANDB))
+    (told,) = of_type("evaluate")
+    assert "results/projection.path" not in told.summary
+    assert "results/roc_table.path" in told.summary
+    assert "was made before embeddings were kept: no projection (overwrite=true makes it)" in capsys.readouterr().out
 
 
 def some_scores(n: int = 240) -> ScoreTable:

@@ -14,6 +14,7 @@ from asd.report.dashboard import mirror as mirror_module
 from asd.report.dashboard.entries import training_entry
 from asd.report.dashboard.keys import KEYS, curve, find
 from asd.report.dashboard.mirror import choose_mode
+from asd.runs.folder import address
 from asd.runs.record import read_record
 from tests.wandb_files import recorded
 
@@ -104,8 +105,6 @@ def test_a_resumed_run_goes_on_and_has_every_epoch_once(
 
 def test_another_configuration_is_another_run(workplace: Path, job: Job) -> None:
     config = job("train")
-    from asd.runs.folder import address
-
     first = training_entry(address(config), config)
     assert training_entry(address(config), job("train", "progress=true", "logger=wandb")).id == first.id
     assert training_entry(address(config), job("train", "loss.margin=0.1")).id != first.id
@@ -143,6 +142,30 @@ def test_a_disabled_wandb_leaves_nothing(workplace: Path, job: Job, monkeypatch:
     monkeypatch.setenv("WANDB_MODE", "disabled")
     train(job("train", "logger=wandb"))
     assert recorded(Path("outputs")) == []
+
+
+def test_steps_that_wandb_has_are_not_sent_again(monkeypatch: pytest.MonkeyPatch, workplace: Path, job: Job) -> None:
+    sent: list[int] = []
+
+    class Resumed:
+        starting_step = 21
+        url = "https://host/run"
+
+        def log(self, values: dict[str, float], step: int) -> None:
+            sent.append(step)
+
+    monkeypatch.setattr(wandb, "init", lambda **_: Resumed())
+    config = job("train", "logger=wandb", "logger.mode=online")
+    mirror = mirror_module.Mirror(training_entry(address(config), config), config["logger"], resume=True)
+    for step in (10, 20, 30, 30, 40):
+        mirror.log({"train/loss": 1.0}, step=step)
+    assert sent == [30, 40]
+
+
+def test_settings_are_those_that_this_wandb_knows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WANDB_INIT_TIMEOUT", "5")
+    older = type("Settings", (), {"model_fields": {"silent": None, "init_timeout": None}})
+    assert mirror_module.settings_known_to(older) == {"silent": True}
 
 
 def test_an_id_that_is_still_in_use_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:

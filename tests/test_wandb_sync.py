@@ -19,6 +19,7 @@ from asd.evaluation import evaluate
 from asd.experiment import train
 from asd.report.dashboard import mirror as mirror_module
 from asd.runs.folder import RunFolder
+from asd.runs.lock import hold
 from asd.runs.record import read_record
 from tests.wandb_files import recorded
 
@@ -133,6 +134,14 @@ def test_no_grid(workplace: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "change to the folder that train.py was started in" in capsys.readouterr().err
     assert main(["wandb", "sync", "outputs/nothing", "--offline"]) == 1
     assert "outputs/nothing: no runs there" in capsys.readouterr().err
+
+
+def test_a_run_that_is_being_trained_is_left_out(grid: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = RunFolder(grid / "fan/small-512x32-s0/train")
+    with hold(run):
+        assert main(["wandb", "sync", "outputs/grid", "--offline"]) == 0
+    assert f"{run.path} is being worked on: left out" in capsys.readouterr().out
+    assert len(recorded(Path("outputs"))) == 5
 
 
 @pytest.mark.slow
