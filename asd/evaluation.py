@@ -205,12 +205,12 @@ def score_logmel_neighbours(config: Mapping[str, Any]) -> None:
         clips = open_clips(run, config)
         table, bank = clips.table, clips.bank
         rate = run.read_config()["input"]["sample_rate"]
-        clips = track(range(len(bank)), f"log-mel of {machine}", show=config["progress"])
-        features = np.stack([mean_log_mel(whole_clip(bank, clip), rate) for clip in clips])
+        rows = track(range(len(bank)), f"log-mel of {machine}", show=config["progress"])
+        features = np.stack([mean_log_mel(whole_clip(bank, row), rate) for row in rows])
         scores = np.empty(len(table))
         for section in np.unique(table.section):
-            rows = np.flatnonzero(table.section == section)
-            scores[rows] = nearest_distance(features[rows], table.is_train[rows])
+            here = np.flatnonzero(table.section == section)
+            scores[here] = nearest_distance(features[here], table.is_train[here])
         write_scores(logmel_scores(config["name"], machine), ScoreTable.of_clips(table, scores))
 
 
