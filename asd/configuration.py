@@ -3,6 +3,7 @@
 Everything here happens before torch is imported: a mistake is answered within about a second.
 """
 
+import logging
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -19,6 +20,7 @@ from omegaconf.errors import OmegaConfBaseException
 from asd.contradictions import refuse_contradictions
 from asd.data.clips import MACHINES
 from asd.methods import refuse_foreign_keys
+from asd.progress import be_quiet
 from asd.requirements import require
 from asd.rules import check, find_rule, nearest
 from asd.schema import SCHEMAS, schema_of
@@ -43,7 +45,9 @@ def script(name: str) -> Callable[[Callable[[dict[str, Any]], None]], Callable[[
         @hydra.main(version_base="1.3", config_path=str(CONF), config_name=name)
         def job(config: DictConfig) -> None:
             try:
-                main(checked(config, name))
+                plain = checked(config, name)
+                hush(plain)
+                main(plain)
             except (ValueError, OSError) as error:
                 raise ConfigurationError(str(error)) from None
 
@@ -57,6 +61,12 @@ def script(name: str) -> Callable[[Callable[[dict[str, Any]], None]], Callable[[
         return start
 
     return decorate
+
+
+def hush(config: Mapping[str, Any]) -> None:
+    """Silences remarks, Hydra's among them, where the configuration wants it."""
+    be_quiet(config["quiet"])
+    logging.getLogger("hydra").setLevel(logging.WARNING if config["quiet"] else logging.NOTSET)
 
 
 def give_up(error: Exception) -> NoReturn:
@@ -85,7 +95,7 @@ def preflight(name: str, arguments: list[str]) -> None:
         if name == "train":
             check_methods({override.key_or_group: override for override in parse(typed)})
         for overrides in jobs(name, typed, multirun):
-            checked(hydra.compose(name, overrides), name)
+            hush(checked(hydra.compose(name, overrides), name))
 
 
 def check_override(override: Override, name: str) -> None:

@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from tqdm import tqdm
 
 from asd.allocator import keep_freed_memory
 from asd.atomic import remove_leftovers, replacing
@@ -18,6 +17,8 @@ from asd.data.clips import ClipTable
 from asd.data.usable import Usable, open_usable, scan_clips
 from asd.data.waveforms import WaveformBank
 from asd.pieces.shortest import shortest_clip
+from asd.progress import say, track
+from asd.report.dashboard.evaluation import mirror_results
 from asd.report.results import logmel_scores, write_results
 from asd.requirements import machine_list
 from asd.runs.folder import RunFolder, find_runs
@@ -44,9 +45,9 @@ def evaluate(config: Mapping[str, Any]) -> None:
     keep_freed_memory()
     for run in find_runs(config["name"], machine_list(config)):
         if not is_done(run):
-            print(f"{run.path} is not finished: left out")
+            say(f"{run.path} is not finished: left out")
         elif is_scored(run, config):
-            print(f"{run.path} is scored already")
+            say(f"{run.path} is scored already")
         else:
             with interruptible(), hold(run):
                 remove_leftovers(run.path)
@@ -54,6 +55,7 @@ def evaluate(config: Mapping[str, Any]) -> None:
     if config["logmel_neighbour"]:
         score_logmel_neighbours(config)
     write_results(config)
+    mirror_results(config, machine_list(config))
 
 
 def is_scored(run: RunFolder, config: Mapping[str, Any]) -> bool:
@@ -95,7 +97,8 @@ def score_run(run: RunFolder, config: Mapping[str, Any]) -> None:
     table, bank = clips.table, clips.bank
     unit = embed_clips(embedder, bank, settings["stride"], run, config["progress"])
     write_references(run, table, unit)
-    scores = score_sections(table, unit, ScorerSettings(**{k: v for k, v in settings.items() if k != "stride"}))
+    scorer = ScorerSettings(**{k: v for k, v in settings.items() if k != "stride"})
+    scores = score_sections(table, unit, scorer, config["progress"])
     folder = run.scores(config["scorer"]["name"])
     write_scores(folder / "scores.csv", ScoreTable.of_clips(table, scores.clips))
     write_pieces(folder / "pieces.npz", table, unit, scores)
@@ -142,12 +145,11 @@ def open_clips(run: RunFolder, config: Mapping[str, Any]) -> Usable[WaveformBank
 
 def embed_clips(embedder: Embedder, bank: WaveformBank, stride: int, run: RunFolder, progress: bool) -> list[Tensor]:
     """The unit embeddings of each clip's pieces, (pieces, embedding_dim) a clip."""
-    title = f"embedding {run.machine}/{run.system}"
-    clips = tqdm(range(len(bank)), desc=title, unit="clip", disable=not progress)
+    clips = track(range(len(bank)), f"embedding {run.machine}/{run.system}", show=progress)
     return [embedder.embed(bank, clip, stride=stride) for clip in clips]
 
 
-def score_sections(table: ClipTable, unit: list[Tensor], settings: ScorerSettings) -> Scores:
+def score_sections(table: ClipTable, unit: list[Tensor], settings: ScorerSettings, progress: bool) -> Scores:
     """Scores of all clips, section by section, in the table's order; `nearest` are rows of the table.
 
     Raises:
@@ -158,7 +160,7 @@ def score_sections(table: ClipTable, unit: list[Tensor], settings: ScorerSetting
     clips = np.full(len(table), np.nan)
     pieces = np.full(len(piece_clip), np.nan)
     nearest = np.full((len(piece_clip), settings.n_neighbors), -1)
-    for section in np.unique(table.section):
+    for section in track(np.unique(table.section), f"scoring {table.machine}", unit="section", show=progress):
         rows = np.flatnonzero(table.section == section)
         found = score_section(section_pieces(table, unit, rows), settings)
         here = np.isin(piece_clip, rows)
@@ -192,10 +194,14 @@ def write_references(run: RunFolder, table: ClipTable, unit: list[Tensor]) -> No
 
 
 def write_pieces(path: Path, table: ClipTable, unit: list[Tensor], scores: Scores) -> None:
-    """Keeps the score and the nearest training clips of each piece; `clip` and `nearest` are rows of `path`."""
+    """Keeps the score and the nearest training clips of each piece, and the mean embedding of each clip.
+
+    `clip` and `nearest` are rows of `path` and of `embedding`.
+    """
+    mean = torch.stack([pieces.mean(dim=0) for pieces in unit]).numpy()
     clip = np.repeat(np.arange(len(table)), [len(pieces) for pieces in unit])
     with replacing(path) as temporary, open(temporary, "wb") as file:
-        np.savez(file, score=scores.pieces, clip=clip, nearest=scores.nearest, path=table.path)
+        np.savez(file, score=scores.pieces, clip=clip, nearest=scores.nearest, path=table.path, embedding=mean)
 
 
 def score_logmel_neighbours(config: Mapping[str, Any]) -> None:
@@ -204,11 +210,12 @@ def score_logmel_neighbours(config: Mapping[str, Any]) -> None:
         clips = open_clips(run, config)
         table, bank = clips.table, clips.bank
         rate = run.read_config()["input"]["sample_rate"]
-        features = np.stack([mean_log_mel(whole_clip(bank, clip), rate) for clip in range(len(bank))])
+        rows = track(range(len(bank)), f"log-mel of {machine}", show=config["progress"])
+        features = np.stack([mean_log_mel(whole_clip(bank, row), rate) for row in rows])
         scores = np.empty(len(table))
         for section in np.unique(table.section):
-            rows = np.flatnonzero(table.section == section)
-            scores[rows] = nearest_distance(features[rows], table.is_train[rows])
+            here = np.flatnonzero(table.section == section)
+            scores[here] = nearest_distance(features[here], table.is_train[here])
         write_scores(logmel_scores(config["name"], machine), ScoreTable.of_clips(table, scores))
 
 

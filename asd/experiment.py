@@ -33,7 +33,9 @@ from asd.models.classifier import SectionClassifier
 from asd.models.freezing import freeze
 from asd.pieces.shortest import shortest_clip
 from asd.pieces.spectrogram import n_columns, spectrogram_settings
-from asd.report.dashboard import close_loggers, wandb_logger
+from asd.progress import say
+from asd.report.dashboard.training import WandbMirror
+from asd.report.ending import ending_table
 from asd.requirements import find_phase1, with_fingerprint
 from asd.runs.checkpoint import AtomicCheckpointIO, KeepLast, load_checkpoint, load_part, newest_checkpoint
 from asd.runs.finite import FiniteLoss
@@ -45,6 +47,7 @@ from asd.runs.method import is_baseline
 from asd.runs.record import EpochRecord, read_record
 from asd.runs.skipped import keep_skipped, write_skipped
 from asd.runs.status import State, write_status
+from asd.runs.training_bar import TrainingBar
 
 SAMPLINGS = {"source": BalancedSource, "target_step": TargetStep}
 
@@ -68,7 +71,7 @@ def train(config: Mapping[str, Any], lock: Lock | None = None) -> RunFolder:
         run = address(config)
         if is_done(run) and not config["overwrite"]:
             refuse_other(run, config)
-            print(f"{run.path} is finished: nothing to do (overwrite=true to train it again)")
+            say(f"{run.path} is finished: nothing to do (overwrite=true to train it again)")
             return run
         with nullcontext(lock) if lock else hold(run) as lock:
             claim(run, config)
@@ -100,7 +103,7 @@ def leave_word(run: RunFolder, state: State, **facts: Any) -> None:
     try:
         write_status(run, state, **facts)
     except OSError as error:
-        print(f"the status could not be written: {error}")
+        say(f"the status could not be written: {error}")
 
 
 def out_of_memory(config: Mapping[str, Any]) -> str:
@@ -151,18 +154,18 @@ def fit(run: RunFolder, config: Mapping[str, Any], table: ClipTable, interruptio
     )
     record = EpochRecord(run, as_csv=config["logger"]["kind"] == "csv")
     n_epochs = -(-n_steps // data.plan.n_steps_per_epoch)
-    trainer = build_trainer(run, config, n_epochs=n_epochs, callbacks=[finite, record, keep])
+    bar = TrainingBar(f"{run.machine}/{run.system}", show=config["progress"])
+    trainer = build_trainer(run, config, n_epochs=n_epochs, callbacks=[finite, record, keep, bar])
     kept = newest_checkpoint(run)
     if kept and kept.path != run.checkpoint:
         run.checkpoint.unlink(missing_ok=True)  # damaged: it must not take the place of the good one before
     start = f"going on at step {kept.step} with" if kept else "training"
-    print(f"{start} {run.path}: {describe(model, table, frozen)}")
+    say(f"{start} {run.path}: {describe(model, table, frozen)}")
     try:
         if kept is None or kept.step < n_steps:
             trainer.fit(model, data, ckpt_path=kept.path if kept else None, weights_only=True)
     finally:
         interruption.patient = False
-        close_loggers(trainer)
     finish(run, config, frozen, parts=parts_of(model), skipped=clips.skipped)
 
 
@@ -200,6 +203,7 @@ def finish(
         last_epoch=last,
     )
     write_status(run, "done", epoch=last["epoch"], step=last["step"])
+    say(ending_table([run]))
 
 
 def build_data(config: Mapping[str, Any], clips: Usable[WaveformBank]) -> MachineDataModule | WindowDataModule:
@@ -291,11 +295,11 @@ def build_trainer(
     quiet_lightning()
     return make_trainer(
         **arguments,
-        logger=wandb_logger(run, config) if logger["kind"] == "wandb" else False,
+        logger=WandbMirror(run, config) if logger["kind"] == "wandb" else False,
         callbacks=callbacks,
         plugins=[AtomicCheckpointIO()],
         enable_checkpointing=False,
-        enable_progress_bar=config["progress"],
+        enable_progress_bar=False,
         enable_model_summary=False,
         default_root_dir=run.path,
     )

@@ -41,6 +41,14 @@ _DATA: dict[str, Rule] = {
     "data.on_bad_clip": Choice(_POLICY),
 }
 
+_LOGGER: dict[str, Rule] = {
+    "logger.kind": Choice(("csv", "wandb")),
+    "logger.project": PATH,
+    "logger.entity": or_null(PATH),
+    "logger.mode": Choice(("auto", "online", "offline")),
+    "logger.clips_mb": Number(0, 10_000),
+}
+
 _TRAINING: dict[str, Rule] = {
     "name": WORD,
     "machine": Text(WORD.pattern, "the name of one machine; several are a sweep, -m machine=fan,pump"),
@@ -84,15 +92,13 @@ _TRAINING: dict[str, Rule] = {
     "backbone.embedding_dim": COUNT,
     "backbone.*": ANYTHING,
     **{f"trainer.{name}": rule for name, rule in TRAINER.items()},
-    "logger.kind": Choice(("csv", "wandb")),
-    "logger.project": PATH,
-    "logger.entity": or_null(PATH),
-    "logger.mode": Choice(("auto", "online", "offline")),
+    **_LOGGER,
     "save.every_n_minutes": or_null(Number(0)),
     "save.every_n_steps": or_null(COUNT),
     "channels_last": FLAG,
     "allocator": Choice(("keep", "system")),
     "progress": FLAG,
+    "quiet": FLAG,
 }
 
 _OF_ARCFACE = ("sampling", "mixup.", "optimizer.", "input.", "loss.", "backbone.", "channels_last")
@@ -159,9 +165,11 @@ SCHEMAS: dict[str, dict[str, Rule]] = {
         "overwrite": FLAG,
         "accelerator": Choice(("auto", "cpu", "gpu")),
         "progress": FLAG,
+        "quiet": FLAG,
         **_DATA,
         "data.root": or_null(PATH),
         "data.on_bad_clip": or_null(Choice(_POLICY)),
+        **_LOGGER,
         "scorer.name": WORD,
         "scorer.n_neighbors": COUNT,
         "scorer.stride": COUNT,

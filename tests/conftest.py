@@ -9,6 +9,7 @@ import hydra
 import pytest
 
 from asd.configuration import CONF, checked
+from asd.report.dashboard.mirror import has_account
 from tests.factory import make_machine
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -31,6 +32,16 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("ASD_DATA", "data")
     make_machine(tmp_path / "data")
     return tmp_path
+
+
+@pytest.fixture
+def offline_wandb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No account, no measuring of the machine, no file outside the test's folder."""
+    for name in ("WANDB_MODE", "WANDB_API_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    has_account.cache_clear()
+    monkeypatch.setenv("WANDB_X_DISABLE_STATS", "true")
+    monkeypatch.setenv("WANDB_DATA_DIR", str(tmp_path / "wandb-data"))
 
 
 @pytest.fixture

@@ -15,7 +15,8 @@ HEAVY = {"torch", "pytorch_lightning", "lightning_fabric", "timm", "wandb", "skl
 KNOWS = {
     "hydra": {"configuration.py"},
     "omegaconf": {"configuration.py"},
-    "wandb": {"report/dashboard.py"},
+    "wandb": {"report/dashboard/mirror.py", "report/dashboard/media.py", "report/dashboard/workspace.py"},
+    "wandb_workspaces": {"report/dashboard/workspace.py"},
     "timm": {"models/timm_cnn.py", "models/mobilenetv2.py"},
     "pytorch_lightning": {
         "data/datamodule.py",
@@ -26,7 +27,8 @@ KNOWS = {
         "runs/checkpoint.py",
         "runs/finite.py",
         "runs/record.py",
-        "report/dashboard.py",
+        "runs/training_bar.py",
+        "report/dashboard/training.py",
     },
     "lightning_fabric": {"runs/checkpoint.py", "experiment.py"},
 }
@@ -41,6 +43,7 @@ ROOMS = [
     "methods",
     "atomic",
     "cores",
+    "progress",
     "allocator",
     "pieces",
     "scoring",

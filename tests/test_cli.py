@@ -33,3 +33,15 @@ def test_unknown_machines_are_named(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_mistake_is_one_message(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["score", str(tmp_path), "clip.wav"]) == 1
     assert "is no finished run" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("place", [0, 1, 2, 3])
+def test_every_command_takes_quiet(tmp_path: Path, place: int, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["data", "simulate", "--root", str(tmp_path), "--machines", "fan", "--sections", "1"]
+    arguments += ["--source", "1", "--target", "0", "--test", "0"]
+    loud = arguments.copy()
+    arguments.insert(place if place < 3 else len(arguments), "--quiet")
+    assert main(arguments) == 0
+    assert capsys.readouterr() == ("", "")
+    assert main(loud) == 0
+    assert "fan complete, nothing to simulate" in capsys.readouterr().out

@@ -107,7 +107,7 @@ def test_what_is_complete_is_left_alone_and_said(tmp_path: Path, quiet: None, ca
     before = {path: path.stat().st_mtime_ns for path in root.rglob("*.wav")}
     small(root, progress=True)
     assert {path: path.stat().st_mtime_ns for path in root.rglob("*.wav")} == before
-    assert "fan complete" in capsys.readouterr().err
+    assert "fan complete" in capsys.readouterr().out
 
 
 def test_what_is_missing_or_cut_short_is_made_again(made: Path, tmp_path: Path) -> None:

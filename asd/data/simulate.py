@@ -7,7 +7,6 @@ How it sounds stands in `asd/data/factory/`; what it is and what it is not in do
 
 import json
 import os
-import sys
 import wave
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -17,13 +16,13 @@ from multiprocessing import get_context
 from pathlib import Path
 
 from numpy.random import default_rng
-from tqdm import tqdm
 
 from asd.atomic import write_json
 from asd.cores import n_cores
 from asd.data.clips import MACHINES
 from asd.data.factory.oscillators import N_SAMPLES, RATE
 from asd.data.factory.recording import HIDDEN_LABELS, Recording, render, site
+from asd.progress import say, track
 
 SIMULATOR_VERSION = 1  # of the sound; another sound is another version (docs/simulator.md)
 N_DEVELOPMENT = 3  # sections; the others are additional training data and evaluation
@@ -104,7 +103,7 @@ def simulate(
     if todo:
         write_all(todo, workers or n_cores(), progress)
     elif progress:
-        print(f"{root}: {', '.join(machines)} complete, nothing to simulate", file=sys.stderr)
+        say(f"{root}: {', '.join(machines)} complete, nothing to simulate")
 
 
 def claim(root: Path, sizes: Sizes) -> None:
@@ -167,7 +166,7 @@ def hidden_labels(pair: Recording) -> tuple[str, str]:
 
 def write_all(todo: Sequence[tuple[Path, Recording]], workers: int, progress: bool) -> None:
     """Writes clips, in several processes where that is faster."""
-    show = partial(tqdm, total=len(todo), desc="simulating", unit="clip", disable=not progress)
+    show = partial(track, title="simulating", total=len(todo), show=progress)
     if workers == 1 or len(todo) <= FEW:
         for _ in show(map(write_clip, todo)):
             pass

@@ -17,13 +17,13 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from asd.atomic import alone, remove_leftovers, replacing
 from asd.cores import n_cores
 from asd.data.clips import ClipTable
 from asd.data.decoding import FULL_SCALE, read_waveform, too_short
 from asd.data.usable import refuse
+from asd.progress import progress as show_progress
 
 SEAL = b"asdbank2"  # of what is decoded, too: since 2, clips are not silent from end to end
 CLIPS_AT_ONCE = 256
@@ -77,7 +77,7 @@ class WaveformBank:
             lengths = read_lengths(file, len(paths), pool)
             if lengths is None:
                 read = partial(read_waveform, sample_rate=sample_rate, min_samples=min_samples)
-                with tqdm(desc=f"decoding {table.machine}", total=len(paths), disable=not progress) as bar:
+                with show_progress(f"decoding {table.machine}", len(paths), show=progress) as bar:
                     lengths = make_once(paths, file, read, pool, bar.update)
         if lengths is None:
             raise OSError(f"{file}: does not hold what was just written; is the disk damaged?")

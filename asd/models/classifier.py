@@ -93,9 +93,14 @@ class SectionClassifier(pl.LightningModule):
         return loss
 
     def end_epoch(self) -> dict[str, float]:
-        """Of the epoch: mean loss, accuracy of the section (of the louder clip), learning rate; starts new sums."""
-        loss, right, count = self.sums.tolist()
+        """The metrics of the whole epoch; starts new sums."""
+        metrics = self.epoch_metrics()
         self.sums = torch.zeros_like(self.sums)
+        return metrics
+
+    def epoch_metrics(self) -> dict[str, float]:
+        """Of the epoch so far: mean loss, accuracy of the section (of the louder clip), learning rate."""
+        loss, right, count = self.sums.tolist()
         return {"loss": loss / count, "accuracy": right / count, "lr": self.last_lr()}
 
     def last_lr(self) -> float:

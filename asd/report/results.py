@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from asd.atomic import write_json, write_text
+from asd.progress import say
 from asd.report.baselines import ScoredBaseline, scored_baselines
 from asd.report.left_out import skipped_clips, write_left_out
 from asd.report.table import TableRow, csv_table, markdown_table, published_rows, text_table
@@ -155,7 +156,7 @@ def choose_submissions(
     phase = choose_phase({system.partition("/")[2] for system in scores}, config["phase"])
     members = sorted(s for s in scores if s.endswith(f"-s{config['seed']}/{phase}"))
     if not members:
-        print(
+        say(
             f"{machine}: no submissions: no scored run has seed={config['seed']} and the phase "
             f"{phase or 'of your choice (there are several fine-tunings: name one, phase=…)'}"
         )

@@ -19,6 +19,7 @@ NOISE = (
     "overwrite",
     "progress",
     "save.",
+    "quiet",
     "allocator",
     "data.root",
     "data.cache",
