@@ -99,8 +99,8 @@ def collect(runs: list[RunFolder], baselines: list[ScoredBaseline], config: Mapp
             for run in runs
             if run.machine == machine
         }
-        if scores:
-            tell_unlabelled(machine, next(iter(scores.values())))
+        others = [found for found in baselines if found.run.machine == machine]
+        tell_unlabelled(machine, next(iter(scores.values())) if scores else read_scores(others[0].scores))
         rows = {system: metric_rows(machine, table) for system, table in scores.items()}
         for system, found in rows.items():
             add(systems, system, machine, found, "")
@@ -111,7 +111,7 @@ def collect(runs: list[RunFolder], baselines: list[ScoredBaseline], config: Mapp
         if logmel_scores(config["name"], machine).is_file():
             table = read_scores(logmel_scores(config["name"], machine))
             add(systems, LOGMEL, machine, metric_rows(machine, table), "learns nothing")
-        for run, path, note in (found for found in baselines if found.run.machine == machine):
+        for run, path, note in others:
             add(systems, run.system, machine, metric_rows(machine, read_scores(path)), note)
     return systems
 
