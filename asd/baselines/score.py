@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from asd.atomic import replacing
 from asd.data.clips import ClipTable
 from asd.data.usable import Usable
 from asd.data.waveforms import WaveformBank
+from asd.progress import track
 from asd.runs.baseline import load_baseline
 from asd.runs.folder import RunFolder
 from asd.runs.identity import sha256, write_manifest
@@ -34,7 +34,7 @@ def score_baseline(
     baseline = load_baseline(run.checkpoint, scorer.settings, device)
     title = f"scoring {run.machine}/{run.system}"
     table, folder = clips.table, run.scores(scorer.name)
-    rows = tqdm(range(len(table)), desc=title, unit="clip", disable=not progress)
+    rows = track(range(len(table)), title, show=progress)
     windows = [baseline.score(clips.bank, row, int(table.section[row])) for row in rows]
     write_scores(folder / "scores.csv", ScoreTable.of_clips(table, np.array([scores.mean() for scores in windows])))
     write_windows(folder / "pieces.npz", table, windows)

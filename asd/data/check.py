@@ -12,13 +12,13 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import soundfile
-from tqdm import tqdm
 
 from asd.cores import n_cores
 from asd.data.clips import SETS, printable
 from asd.data.counts import Group
 from asd.data.decoding import missing_bytes
 from asd.data.editions import Edition
+from asd.progress import track
 
 EXAMPLES = 3  # of each kind, in the summary
 
@@ -96,7 +96,7 @@ def check(root: Path, edition: Edition, *, partial: bool = False, workers: int |
         raise ValueError(f"{root}: no clips; expected dev_data/<machine>/{next(iter(edition.folders))}/*.wav")
     with ThreadPoolExecutor(workers or n_cores()) as pool:
         found = pool.map(bind(check_file, root, edition), files)
-        checked = list(tqdm(found, total=len(files), unit="file", disable=None))
+        checked = list(track(found, f"checking {root}", total=len(files), unit="file"))
     counts = Counter(one.group for one in checked if one.group is not None)
     findings += [finding for one in checked for finding in one.findings]
     findings += duplicates(checked)

@@ -10,7 +10,7 @@ import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
-from tqdm import tqdm
+from asd.progress import Bar, progress
 
 CHUNK = 1 << 20
 PASSING = {408, 425, 429, 500, 502, 503, 504}
@@ -93,9 +93,8 @@ def fill(url: str, part: Path, size: int, line: Line) -> None:
         OSError: No progress after several attempts, or the server refuses.
     """
     failures = 0
-    with tqdm(total=size, unit="B", unit_scale=True, desc=part.stem, disable=None) as bar:
+    with progress(f"downloading {part.stem}", size, unit="B", done=bytes_of(part, size)) as bar:
         while (there := bytes_of(part, size)) < size:
-            bar.update(there - bar.n)
             try:
                 append(url, part, there, size, line, bar)
                 problem = PassingError("connection ended early")
@@ -122,14 +121,14 @@ def fill(url: str, part: Path, size: int, line: Line) -> None:
                 line.pause(failures, problem.asked)
 
 
-def append(url: str, part: Path, there: int, size: int, line: Line, bar: "tqdm[object]") -> None:
+def append(url: str, part: Path, there: int, size: int, line: Line, bar: Bar) -> None:
     """One attempt: writes what the server gives from byte `there` on; from 0 where it ignores ranges."""
     with answer(url, there, line) as response:
         if "html" in (response.headers.get("Content-Type") or "").lower():
             raise OSError(f"{url}: a web page instead of the archive; open it in a browser to see why")
         resumed = response.status == 206 and content_start(response) == there
         if there and not resumed:
-            bar.reset()
+            bar.update(-there)
         with open(part, "ab" if resumed else "wb") as file:
             while block := response.read(CHUNK):
                 if file.tell() + len(block) > size:

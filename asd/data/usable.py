@@ -16,6 +16,7 @@ import numpy as np
 
 from asd.atomic import write_json
 from asd.data.clips import ClipTable, scan_fitting, scan_machine
+from asd.progress import say
 
 OnBadClip = Literal["error", "skip"]
 Bank = TypeVar("Bank")  # data/waveforms, which imports torch
@@ -62,7 +63,7 @@ class Usable(Generic[Bank]):
         if self.skipped:
             first, why = next(iter(self.skipped.items()))
             n_all = len(self.table) + len(self.skipped)
-            print(f"{self.table.machine}: {len(self.skipped)} of {n_all} clips are SKIPPED, such as {first}: {why}")
+            say(f"{self.table.machine}: {len(self.skipped)} of {n_all} clips are SKIPPED, such as {first}: {why}")
 
 
 def scan_clips(root: Path, machine: str, on_bad_clip: OnBadClip) -> ClipTable:

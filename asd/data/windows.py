@@ -11,12 +11,12 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
-from tqdm import tqdm
 
 from asd.data.datamodule import StepNumbers
 from asd.data.waveforms import WaveformBank
 from asd.data.windowing import AllWindows
 from asd.pieces.windows import LogMelSettings, log_mel, n_columns
+from asd.progress import track
 
 
 class WindowBatch(NamedTuple):
@@ -61,7 +61,7 @@ class LogMelBank:
         counts[rows] = torch.tensor([n_columns(int(bank.lengths[row]), settings) for row in rows])
         first = counts.cumsum(0) - counts
         columns = torch.empty(int(counts.sum()), settings.n_mels)
-        for row in tqdm(rows.tolist(), desc="log-mel", unit="clip", disable=not progress):
+        for row in track(rows.tolist(), "log-mel", show=progress):
             columns[first[row] : first[row] + counts[row]] = clip_log_mel(bank, row, settings)
         return cls(columns, first)
 

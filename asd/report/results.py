@@ -120,7 +120,7 @@ def tell_unlabelled(machine: str, table: ScoreTable) -> None:
     """Names the sections whose test clips are scored and stand in no table: nobody knows their labels."""
     if sections := sorted(set(table.section[(table.split == "test") & (table.label == "unknown")].tolist())):
         numbers = ", ".join(f"{section:02d}" for section in sections)
-        print(f"{machine} section {numbers}: test clips without labels: scored, not in the table")
+        say(f"{machine} section {numbers}: test clips without labels: scored, not in the table")
 
 
 def add(systems: dict[str, System], name: str, machine: str, rows: list[MetricRow], note: str) -> None:

@@ -13,6 +13,7 @@ from lightning_fabric.plugins import TorchCheckpointIO
 from torch import nn
 
 from asd.atomic import replacing
+from asd.progress import say
 from asd.runs.folder import RunFolder
 from asd.runs.interruption import Interruption
 
@@ -184,7 +185,7 @@ def newest_checkpoint(run: RunFolder) -> Kept | None:
             try:
                 return Kept(path, load_checkpoint(path)["global_step"])
             except ValueError as error:
-                print(f"{error}; looking at the one before")
+                say(f"{error}; looking at the one before")
                 problems.append(str(error))
     if problems:
         lines = "\n  ".join(problems)

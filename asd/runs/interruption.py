@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from asd.progress import say
+
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -37,7 +39,7 @@ class Interruption:
         first, self.received = self.received is None, signum
         if not (self.patient and first):
             raise SystemExit(self.exit_code)
-        print(f"{signal.Signals(signum).name}: finishing this step, then keeping it", flush=True)
+        say(f"{signal.Signals(signum).name}: finishing this step, then keeping it")
 
     @property
     def exit_code(self) -> int:
