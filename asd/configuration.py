@@ -3,16 +3,19 @@
 Everything here happens before torch is imported: a mistake is answered within about a second.
 """
 
+import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 import hydra
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import CompactHydraException, HydraException
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -20,9 +23,28 @@ from asd.atomic import NoRoomError
 from asd.data.clips import MACHINES
 from asd.requirements import require
 from asd.rules import check, find_rule, nearest
+from asd.runs.folder import address
+from asd.runs.grid import Grid
+from asd.runs.sweep import conduct
+from asd.runs.worker import Job, Slot
 from asd.schema import SCHEMAS
 
 CONF = Path(__file__).parents[1] / "conf"
+
+# What the process of one run of a sweep calls; the other scripts have no runs of their own.
+TRAINERS = {"train": "asd.experiment:train", "finetune": "asd.experiment:train"}
+
+
+class Plan(NamedTuple):
+    """What a command line asks for.
+
+    Attributes:
+        configs: The checked configuration of each job.
+        is_sweep: Whether Hydra's launcher runs them.
+    """
+
+    configs: list[dict[str, Any]]
+    is_sweep: bool
 
 
 class ConfigurationError(CompactHydraException):
@@ -39,16 +61,23 @@ def script(name: str) -> Callable[[Callable[[dict[str, Any]], None]], Callable[[
     def decorate(main: Callable[[dict[str, Any]], None]) -> Callable[[], None]:
         @hydra.main(version_base="1.3", config_path=str(CONF), config_name=name)
         def job(config: DictConfig) -> None:
+            settings = HydraConfig.get()
             try:
-                main(checked(config, name))
+                if settings.mode == RunMode.MULTIRUN and name in TRAINERS:
+                    os.chdir(settings.runtime.cwd)  # some launchers' workers start elsewhere
+                    Grid([sweep_job(name, config, settings.overrides.task)], [Slot()]).run()
+                else:
+                    main(checked(config, name))
             except (ValueError, NoRoomError) as error:
                 raise ConfigurationError(str(error)) from None
 
         def start() -> None:
             try:
-                preflight(name, sys.argv[1:])
+                plan = preflight(name, sys.argv[1:])
             except (ValueError, HydraException, OmegaConfBaseException) as error:
                 give_up(error)
+            if plan.is_sweep and name in TRAINERS:
+                raise SystemExit(conduct(job, [address(config) for config in plan.configs]))
             job()
 
         return start
@@ -63,7 +92,19 @@ def give_up(error: Exception) -> NoReturn:
     raise SystemExit(1)
 
 
-def preflight(name: str, arguments: list[str]) -> None:
+def sweep_job(name: str, config: DictConfig, overrides: Sequence[str]) -> Job:
+    """A job of a sweep, for a process of its own.
+
+    Args:
+        name: train or finetune.
+        config: As Hydra composed it for the job; checked before the sweep began.
+        overrides: What is the job's own.
+    """
+    command = [str(CONF.parent / f"{name}.py"), *overrides, "hydra.mode=RUN"]
+    return Job(TRAINERS[name], plain(config, name), command)
+
+
+def preflight(name: str, arguments: list[str]) -> Plan:
     """Composes and checks every job that a command line asks for, before the first one starts.
 
     Raises:
@@ -71,13 +112,14 @@ def preflight(name: str, arguments: list[str]) -> None:
     """
     typed = [argument for argument in arguments if argument not in ("-m", "--multirun")]
     if any(argument.startswith("-") for argument in typed):
-        return  # --help, --cfg and their like are Hydra's
-    multirun = len(typed) < len(arguments)
+        return Plan([], is_sweep=False)  # --help, --cfg and their like are Hydra's
     with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
         for override in OverridesParser.create().parse_overrides(typed):
             check_override(override, name)
-        for overrides in jobs(name, typed, multirun):
-            checked(hydra.compose(name, overrides), name)
+        settings = hydra_settings(name, typed)
+        is_sweep = len(typed) < len(arguments) or settings.mode == RunMode.MULTIRUN
+        found = jobs(typed, settings.sweeper.params or {}) if is_sweep else [typed]
+        return Plan([checked(hydra.compose(name, overrides), name) for overrides in found], is_sweep)
 
 
 def check_override(override: Override, name: str) -> None:
@@ -104,14 +146,15 @@ def check_override(override: Override, name: str) -> None:
                 raise ValueError(f"{group}={choice}: no such choice.{nearest(str(choice), choices)}")
 
 
-def jobs(name: str, typed: list[str], multirun: bool) -> Iterator[list[str]]:
-    """The overrides of each job of a command line: one, or as many as a sweep expands to."""
-    base = [text for text, override in zip(typed, parse(typed), strict=True) if not override.is_sweep_override()]
-    settings = hydra.compose(name, base, return_hydra_config=True).hydra
-    if not multirun and str(settings.mode) != "RunMode.MULTIRUN":
-        yield typed
-        return
-    sweep = [f"{key}={value}" for key, value in (settings.sweeper.params or {}).items()]
+def hydra_settings(name: str, typed: list[str]) -> DictConfig:
+    """What Hydra itself is told: by conf/, an experiment, or the command line."""
+    single = [text for text, override in zip(typed, parse(typed), strict=True) if not override.is_sweep_override()]
+    return hydra.compose(name, single, return_hydra_config=True).hydra
+
+
+def jobs(typed: list[str], params: Mapping[str, Any]) -> Iterator[list[str]]:
+    """The overrides of each job of a sweep, over what is typed and over an experiment's own parameters."""
+    sweep = [f"{key}={value}" for key, value in params.items()]
     for batch in BasicSweeper.split_arguments(parse(sweep + typed), None):
         yield from batch
 
@@ -122,10 +165,21 @@ def parse(overrides: list[str]) -> list[Override]:
 
 
 def checked(config: DictConfig, name: str) -> dict[str, Any]:
-    """A composed configuration as plain values: resolved, complete, allowed, its data set there.
+    """A composed configuration as plain values, its data set there.
 
     Raises:
         ValueError: A key is missing, unknown or not allowed, or the data set is missing.
+    """
+    values = plain(config, name)
+    require(values, name)
+    return values
+
+
+def plain(config: DictConfig, name: str) -> dict[str, Any]:
+    """A composed configuration as plain values: resolved, complete, allowed.
+
+    Raises:
+        ValueError: A key is missing, unknown or not allowed.
     """
     missing = sorted(OmegaConf.missing_keys(config))
     if missing:
@@ -134,7 +188,6 @@ def checked(config: DictConfig, name: str) -> dict[str, Any]:
         raise ValueError("\n".join(lines))
     values = OmegaConf.to_container(config, resolve=True)
     assert isinstance(values, dict)
-    plain = {str(key): value for key, value in values.items() if key not in ("hydra", "experiment")}
-    check(plain, SCHEMAS[name])
-    require(plain, name)
-    return plain
+    ours = {str(key): value for key, value in values.items() if key not in ("hydra", "experiment")}
+    check(ours, SCHEMAS[name])
+    return ours
