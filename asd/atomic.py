@@ -1,6 +1,7 @@
 """Files that are either whole or not there."""
 
 import errno
+import fcntl
 import json
 import os
 import shutil
@@ -66,10 +67,23 @@ def sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
-def remove_leftovers(folder: Path) -> None:
-    """Removes the temporary files that killed processes left under a folder nobody else writes to."""
-    for path in folder.rglob(".*.tmp"):
+def remove_leftovers(folder: Path, name: str = "*") -> None:
+    """Removes the temporary files that killed processes left under a folder, where nobody else writes such files."""
+    for path in folder.rglob(f".{name}.*.tmp"):
         path.unlink()
+
+
+@contextmanager
+def alone(path: Path) -> Iterator[None]:
+    """Waits until no other process is inside such a block; a process that dies leaves it.
+
+    Args:
+        path: An empty file that stands for the block; stays.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def append_line(path: Path, line: str) -> None:

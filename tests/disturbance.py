@@ -45,8 +45,8 @@ class Kill:
 
         def fsync(descriptor: int) -> None:
             if os.path.isfile(f"/proc/self/fd/{descriptor}"):
-                half = os.fstat(descriptor).st_size // 2
-                self.count(lambda: os.truncate(os.readlink(f"/proc/self/fd/{descriptor}"), half))
+                path, size = os.readlink(f"/proc/self/fd/{descriptor}"), os.fstat(descriptor).st_size
+                self.count(lambda: os.truncate(path, size - 9 if path.endswith(".jsonl") else size // 2))
             sync(descriptor)
 
         def named(*paths: Any) -> None:

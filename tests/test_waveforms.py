@@ -2,7 +2,7 @@
 
 import pickle
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -58,6 +58,11 @@ def holds(bank: WaveformBank, clips: list[np.ndarray]) -> bool:
     return all(np.array_equal(found, clip) for found, clip in zip(all_clips(bank), clips, strict=True))
 
 
+def banks(cache: Path) -> list[Path]:
+    """What lies in a cache, but for the empty files that say who makes a bank."""
+    return [path for path in cache.iterdir() if path.suffix != ".making"]
+
+
 def no_decoding(*_: Any, **__: Any) -> None:
     raise AssertionError("decoded again")
 
@@ -72,7 +77,7 @@ def test_clips_are_decoded_once_bit_by_bit(tmp_path: Path, monkeypatch: pytest.M
     assert holds(bank, clips)
     monkeypatch.setattr(decoding.soundfile, "SoundFile", no_decoding)
     assert holds(open_bank(tmp_path, threads=None), clips)
-    assert [path.suffix for path in (tmp_path / "cache").iterdir()] == [".bank"]
+    assert len(banks(tmp_path / "cache")) == 1
 
 
 def test_real_clips_are_decoded_as_soundfile_does(shared: Path, tmp_path: Path) -> None:
@@ -159,16 +164,16 @@ def test_an_interrupted_decoding_leaves_nothing(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(waveforms, "read_waveform", no_decoding)
     with pytest.raises(AssertionError, match="decoded again"):
         open_bank(tmp_path)
-    assert list((tmp_path / "cache").iterdir()) == []
+    assert banks(tmp_path / "cache") == []
 
 
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 def test_processes_may_decode_the_same_bank_at_once(tmp_path: Path) -> None:
     clips = make_set(tmp_path, tuple(range(2000, 2300)))
     with ProcessPoolExecutor(4, get_context("fork")) as pool:
-        banks = list(pool.map(open_bank, [tmp_path] * 8))
-    assert all(holds(bank, clips) for bank in banks)
-    assert len(list((tmp_path / "cache").iterdir())) == 1
+        opened = list(pool.map(open_bank, [tmp_path] * 8))
+    assert all(holds(bank, clips) for bank in opened)
+    assert len(banks(tmp_path / "cache")) == 1
 
 
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
@@ -272,7 +277,7 @@ def test_unusable_recordings_are_named(tmp_path: Path, kind: str) -> None:
     with pytest.raises(ValueError, match="1 clips cannot be used") as caught:
         open_bank(tmp_path)
     assert str(bad) in str(caught.value)
-    assert not list((tmp_path / "cache").iterdir())
+    assert banks(tmp_path / "cache") == []
 
 
 def test_soundfile_reads_a_truncated_file_without_a_word(tmp_path: Path) -> None:
@@ -414,3 +419,27 @@ def test_a_table_may_hold_some_of_the_clips(tmp_path: Path) -> None:
     table: ClipTable = scan_machine(tmp_path, "fan").select(np.array([2, 0]))
     bank = WaveformBank.open(table, tmp_path / "cache", sample_rate=RATE, min_samples=1, progress=False)
     assert holds(bank, [clips[2], clips[0]])
+
+
+def test_two_that_need_a_bank_decode_it_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clips = make_set(tmp_path)
+    made = []
+    original = waveforms.decode_all
+    monkeypatch.setattr(waveforms, "decode_all", lambda *arguments: (made.append(1), original(*arguments)))
+    with ThreadPoolExecutor(4) as pool:
+        opened = list(pool.map(lambda _: open_bank(tmp_path), range(4)))
+    assert made == [1]
+    assert all(holds(bank, clips) for bank in opened)
+
+
+def test_what_a_killed_process_decoded_is_cleared_away(tmp_path: Path) -> None:
+    make_set(tmp_path)
+    open_bank(tmp_path)
+    (bank,) = banks(tmp_path / "cache")
+    leftover = bank.with_name(f".{bank.name}.17-4.tmp")
+    leftover.write_bytes(b"half")
+    other = bank.with_name(".other.bank.17-4.tmp")
+    other.write_bytes(b"half")
+    bank.unlink()
+    open_bank(tmp_path)
+    assert sorted(banks(tmp_path / "cache")) == sorted([bank, other])

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from asd.atomic import replacing
+from asd.atomic import alone, remove_leftovers, replacing
 from asd.cores import n_cores
 from asd.data.clips import ClipTable
 from asd.data.decoding import FULL_SCALE, read_waveform, refuse, too_short
@@ -77,8 +77,7 @@ class WaveformBank:
             if lengths is None:
                 read = partial(read_waveform, sample_rate=sample_rate, min_samples=min_samples)
                 with tqdm(desc=f"decoding {table.machine}", total=len(paths), disable=not progress) as bar:
-                    decode_all(paths, file, read, pool, bar.update)
-                lengths = read_lengths(file, len(paths), pool)
+                    lengths = make_once(paths, file, read, pool, bar.update)
         if lengths is None:
             raise OSError(f"{file}: does not hold what was just written; is the disk damaged?")
         refuse([too_short(paths[row], lengths[row], min_samples) for row in np.flatnonzero(lengths < min_samples)])
@@ -202,6 +201,23 @@ def checksum(values: np.ndarray) -> int:
 def seal(n_clips: int) -> bytes:
     """The last bytes of a cache file."""
     return n_clips.to_bytes(8, "little") + SEAL
+
+
+def make_once(
+    paths: list[Path],
+    file: Path,
+    read: Callable[[Path], np.ndarray],
+    pool: ThreadPoolExecutor,
+    advance: Callable[[], Any],
+) -> np.ndarray | None:
+    """Makes a cache file, or waits for the process that makes it; the lengths of its clips. Arguments: `decode_all`."""
+    with alone(file.with_suffix(".making")):
+        lengths = read_lengths(file, len(paths), pool)
+        if lengths is None:
+            remove_leftovers(file.parent, file.name)
+            decode_all(paths, file, read, pool, advance)
+            lengths = read_lengths(file, len(paths), pool)
+    return lengths
 
 
 def decode_all(

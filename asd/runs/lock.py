@@ -5,7 +5,6 @@ a pid used again nor a forked worker keeps a run locked. Across machines the hea
 `lock.json`, by the clock of the file system that both share.
 """
 
-import fcntl
 import json
 import os
 import socket
@@ -16,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from asd.atomic import write_json
+from asd.atomic import alone, write_json
 from asd.runs.folder import RunFolder
 
 HEARTBEAT = 10.0  # seconds between two beats
@@ -118,7 +117,7 @@ def hold(run: RunFolder) -> Iterator["Lock"]:
     """
     lock = Lock(run, this_process())
     run.path.mkdir(parents=True, exist_ok=True)
-    with claiming(run.claim):
+    with alone(run.claim):
         other = holder_of(run)
         if other:
             raise HeldError(
@@ -173,14 +172,6 @@ class Lock:
             raise LockLostError(
                 f"{self.run.path} was taken over by another process while this one was silent: stopping"
             )
-
-
-@contextmanager
-def claiming(path: Path) -> Iterator[None]:
-    """One process at a time looks at a lock and takes it: an flock of milliseconds, never held while work is done."""
-    with open(path, "w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def shared_now(folder: Path) -> float:
