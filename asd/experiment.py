@@ -24,6 +24,7 @@ from asd.models.backbone import Backbone
 from asd.models.build import build_backbone
 from asd.models.classifier import SectionClassifier
 from asd.models.freezing import freeze
+from asd.models.synchronised import synchronise
 from asd.pieces.spectrogram import min_samples, n_columns, spectrogram_settings
 from asd.report.dashboard import close_loggers, wandb_logger
 from asd.requirements import find_phase1, with_fingerprint
@@ -32,14 +33,15 @@ from asd.runs.finite import FiniteLoss
 from asd.runs.folder import RunFolder, address
 from asd.runs.identity import is_done, refuse_other, write_manifest
 from asd.runs.interruption import Interruption, interruptible
-from asd.runs.lock import Lock, hold
+from asd.runs.lock import Lock
+from asd.runs.ranks import Follower, hold_together, rank
 from asd.runs.record import EpochRecord, read_record
 from asd.runs.status import State, write_status
 
 SAMPLINGS = {"source": BalancedSource, "target_step": TargetStep}
 
 
-def train(config: Mapping[str, Any], lock: Lock | None = None) -> RunFolder:
+def train(config: Mapping[str, Any], lock: Lock | Follower | None = None) -> RunFolder:
     """Trains one run, goes on with it, or says that it is finished.
 
     Args:
@@ -60,8 +62,9 @@ def train(config: Mapping[str, Any], lock: Lock | None = None) -> RunFolder:
             refuse_other(run, config)
             print(f"{run.path} is finished: nothing to do (overwrite=true to train it again)")
             return run
-        with nullcontext(lock) if lock else hold(run) as lock:
-            claim(run, config)
+        with nullcontext(lock) if lock else hold_together(run) as lock:
+            if rank() == 0:
+                claim(run, config)
             attempt(run, config, table, interruption, lock)
         if interruption.received is not None:  # while the last step was done
             raise SystemExit(interruption.exit_code)
@@ -69,10 +72,11 @@ def train(config: Mapping[str, Any], lock: Lock | None = None) -> RunFolder:
 
 
 def attempt(
-    run: RunFolder, config: Mapping[str, Any], table: ClipTable, interruption: Interruption, lock: Lock
+    run: RunFolder, config: Mapping[str, Any], table: ClipTable, interruption: Interruption, lock: Lock | Follower
 ) -> None:
     """Trains a run that is held, and leaves word of how it went."""
-    write_status(run, "running")
+    if rank() == 0:
+        write_status(run, "running")
     try:
         fit(run, config, table, interruption, lock)
     except BaseException as error:
@@ -87,6 +91,8 @@ def attempt(
 
 def leave_word(run: RunFolder, state: State, **facts: Any) -> None:
     """Writes a last status, if the disk still takes it: the error that led here matters more."""
+    if rank() > 0:
+        return
     try:
         write_status(run, state, **facts)
     except OSError as error:
@@ -124,7 +130,9 @@ def claim(run: RunFolder, config: Mapping[str, Any]) -> None:
         run.write_config(config)
 
 
-def fit(run: RunFolder, config: Mapping[str, Any], table: ClipTable, interruption: Interruption, lock: Lock) -> None:
+def fit(
+    run: RunFolder, config: Mapping[str, Any], table: ClipTable, interruption: Interruption, lock: Lock | Follower
+) -> None:
     """Trains the network of a run to the end of its schedule and vouches for the result."""
     if config["allocator"] == "keep":
         keep_freed_memory()
@@ -139,18 +147,22 @@ def fit(run: RunFolder, config: Mapping[str, Any], table: ClipTable, interruptio
     record = EpochRecord(run, as_csv=config["logger"]["kind"] == "csv")
     n_epochs = -(-n_steps // data.plan.n_steps_per_epoch)
     trainer = build_trainer(run, config, n_epochs=n_epochs, callbacks=[finite, record, keep])
+    if trainer.world_size > 1:
+        synchronise(model)
     kept = newest_checkpoint(run)
     if kept and kept.path != run.checkpoint:
         run.checkpoint.unlink(missing_ok=True)  # damaged: it must not take the place of the good one before
-    start = f"going on at step {kept.step} with" if kept else "training"
-    print(f"{start} {run.path}: {describe(model, table, frozen)}")
+    if rank() == 0:
+        start = f"going on at step {kept.step} with" if kept else "training"
+        print(f"{start} {run.path}: {describe(model, table, frozen)}")
     try:
         if kept is None or kept.step < n_steps:
             trainer.fit(model, data, ckpt_path=kept.path if kept else None, weights_only=True)
     finally:
         interruption.patient = False
         close_loggers(trainer)
-    finish(run, config, frozen)
+    if rank() == 0:
+        finish(run, config, frozen)
 
 
 def clips_of(table: ClipTable, draw: Draw) -> list[str]:
@@ -264,6 +276,7 @@ def build_trainer(
     quiet_lightning()
     return pl.Trainer(
         **arguments,
+        use_distributed_sampler=False,  # a step's batch is shared out, not the steps
         logger=wandb_logger(run, config) if logger["kind"] == "wandb" else False,
         callbacks=callbacks,
         plugins=[AtomicCheckpointIO()],

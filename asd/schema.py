@@ -23,8 +23,6 @@ TRAINER_ARGUMENTS = [
     "precision",
     "profiler",
     "strategy",
-    "sync_batchnorm",
-    "use_distributed_sampler",
 ]
 
 LENGTH = AnyOf((COUNT, Choice((-1,))))  # −1: not given

@@ -68,15 +68,15 @@ class SectionClassifier(pl.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keeps the sums of an epoch that is under way."""
-        checkpoint["epoch_sums"] = self.sums.cpu()
+        checkpoint["epoch_sums"] = self.whole_sums().cpu()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Goes on with them."""
-        self.sums = checkpoint["epoch_sums"]
+        self.sums = checkpoint["epoch_sums"] if self.global_rank == 0 else torch.zeros(3)
 
     def on_train_batch_start(self, batch: TrainingBatch, batch_idx: int) -> None:
         """Makes what the network draws at random a function of (seed, step)."""
-        torch.manual_seed(self.seed * 1_000_003 + self.global_step)
+        torch.manual_seed(self.seed * 1_000_003 + self.global_step + (self.global_rank << 40))
 
     def training_step(self, batch: TrainingBatch, batch_idx: int) -> Tensor:
         """The ArcFace loss of mixed pieces."""
@@ -85,7 +85,7 @@ class SectionClassifier(pl.LightningModule):
         with torch.no_grad():
             right = (self.arcface.cosines(embedding).argmax(dim=1) == batch.section).sum()
             self.sums += torch.stack([losses.sum(), right, torch.ones_like(losses).sum()])
-        self.pieces_per_step = len(batch.section)
+        self.pieces_per_step = len(batch.section) * self.n_ranks
         # Not Lightning's max_steps, under which a resumed run ends its last epoch a second time.
         self.trainer.should_stop = self.global_step + 1 >= self.n_steps
         loss = losses.mean()
@@ -94,9 +94,18 @@ class SectionClassifier(pl.LightningModule):
 
     def end_epoch(self) -> dict[str, float]:
         """Of the epoch: mean loss, accuracy of the section (of the louder clip), learning rate; starts new sums."""
-        loss, right, count = self.sums.tolist()
+        loss, right, count = self.whole_sums().tolist()
         self.sums = torch.zeros_like(self.sums)
         return {"loss": loss / count, "accuracy": right / count, "lr": self.last_lr()}
+
+    def whole_sums(self) -> Tensor:
+        """The epoch's sums over all processes that train together."""
+        return self.trainer.strategy.reduce(self.sums.clone(), reduce_op="sum") if self.n_ranks > 1 else self.sums
+
+    @property
+    def n_ranks(self) -> int:
+        """How many processes train together."""
+        return self.trainer.world_size if self._trainer is not None else 1
 
     def last_lr(self) -> float:
         """The learning rate as it stands now."""

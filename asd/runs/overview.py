@@ -106,9 +106,9 @@ def find_statuses(name: str) -> list[RunFolder]:
 
 def table(states: Iterable[RunState]) -> str:
     """The runs as people read them, one a line, and how many are where."""
-    rows = [("run", "state", "epoch", "step", "left", "loss", "accuracy", "")]
-    rows += [row(state) for state in states]
-    widths = [max(len(cells[column]) for cells in rows) for column in range(len(rows[0]) - 1)]
+    head = ("run", "state", "epoch", "step", "left", "loss", "accuracy", "")
+    rows: list[tuple[str, ...]] = [head, *(row(state) for state in states)]
+    widths = [max(len(cells[column]) for cells in rows) for column in range(len(head) - 1)]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(cells, [*widths, 0], strict=True)) for cells in rows]
     return "\n".join(line.rstrip() for line in lines)
 

@@ -28,6 +28,8 @@ class EpochRecord(pl.Callback):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Drops lines of epochs that a resumed run is about to repeat."""
+        if not trainer.is_global_zero:
+            return
         kept = [line for line in read_record(self.run) if line["epoch"] < trainer.current_epoch]
         write_text(self.run.metrics, "".join(json.dumps(line) + "\n" for line in kept))
 
