@@ -65,7 +65,7 @@ def script(name: str) -> Callable[[Callable[[dict[str, Any]], None]], Callable[[
             try:
                 if settings.mode == RunMode.MULTIRUN and name in TRAINERS:
                     os.chdir(settings.runtime.cwd)  # some launchers' workers start elsewhere
-                    Grid([sweep_job(name, config, settings.overrides.task)], [Slot()]).run()
+                    Grid([sweep_job(name, config, settings.overrides.task)], [Slot(to_log=True)]).run()
                 else:
                     main(checked(config, name))
             except (ValueError, NoRoomError) as error:

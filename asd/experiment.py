@@ -15,8 +15,8 @@ from torch import nn
 from asd.allocator import keep_freed_memory
 from asd.atomic import remove_leftovers
 from asd.data.clips import ClipTable, scan_machine
-from asd.data.datamodule import MachineDataModule, StepPlan
-from asd.data.sampling import BalancedSource, Draw, TargetStep
+from asd.data.datamodule import MachineDataModule
+from asd.data.sampling import BalancedSource, Draw, StepPlan, TargetStep
 from asd.data.simulate import simulate
 from asd.data.waveforms import WaveformBank
 from asd.models.arcface import ArcFace

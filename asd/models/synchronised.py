@@ -34,7 +34,7 @@ def synchronise(network: nn.Module) -> int:
 class Synchronised(nn.BatchNorm2d):
     """Batch normalisation with the mean and variance of all processes' batches."""
 
-    def forward(self, input: Tensor) -> Tensor:  # noqa: A002
+    def forward(self, input: Tensor) -> Tensor:
         """Normalises (n, channels, …)."""
         if not self.training:
             return nn.functional.batch_norm(
@@ -61,9 +61,10 @@ class Synchronised(nn.BatchNorm2d):
 class SynchronisedAct(Synchronised):
     """The same with timm's dropout and activation behind it."""
 
-    def forward(self, input: Tensor) -> Tensor:  # noqa: A002
+    def forward(self, input: Tensor) -> Tensor:
         """Normalises (n, channels, …) and activates."""
-        return self.act(self.drop(super().forward(input)))
+        activated: Tensor = self.get_submodule("act")(self.get_submodule("drop")(super().forward(input)))
+        return activated
 
 
 def statistics(values: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -98,6 +99,6 @@ class Total(torch.autograd.Function):
         return whole
 
     @staticmethod
-    def backward(context: Any, gradient: Tensor) -> Tensor:  # type: ignore[override]
+    def backward(context: Any, gradient: Tensor) -> Tensor:
         """Adds up again."""
         return Total.forward(context, gradient)

@@ -100,6 +100,8 @@ def processes(targets: Sequence[str]) -> BaseContext:
 
     Importing takes six seconds of a processor; for many short runs that is most of the work.
     """
+    if multiprocessing.get_start_method(allow_none=True) not in (None, *multiprocessing.get_all_start_methods()):
+        multiprocessing.set_start_method(None, force=True)  # joblib's own, which its workers hand on to no one
     if sys.platform != "linux":
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
@@ -140,8 +142,12 @@ def leave_word(run: RunFolder, exit_code: int) -> None:
     if exit_code in (0, ELSEWHERE) or holder_of(run):
         return
     status = read_status(run)
-    if exit_code < 0 or status["state"] == "running":
-        progress = {key: status[key] for key in ("epoch", "step", "n_steps") if key in status}
+    if status["state"] not in ("pending", "running") and exit_code > 0:
+        return
+    progress = {key: status[key] for key in ("epoch", "step", "n_steps") if key in status}
+    if exit_code > 128:
+        write_status(run, "interrupted", **progress)
+    else:
         write_status(run, "failed", why=cause_of_death(exit_code), **progress)
 
 
