@@ -3,6 +3,7 @@
 Everything here happens before torch is imported: a mistake is answered within about a second.
 """
 
+import importlib.util
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,7 +17,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import CompactHydraException, HydraException
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from asd.atomic import NoRoomError
@@ -33,6 +34,14 @@ CONF = Path(__file__).parents[1] / "conf"
 
 # What the process of one run of a sweep calls; the other scripts have no runs of their own.
 TRAINERS = {"train": "asd.experiment:train", "finetune": "asd.experiment:train"}
+
+
+# Launchers of conf/hydra/launcher that need a package: the extra of this project that brings it, and its plugin.
+EXTRAS = {
+    "joblib_pool": ("joblib", "hydra_plugins.hydra_joblib_launcher"),
+    "ray_cluster": ("ray", "hydra_plugins.hydra_ray_launcher"),
+    "slurm": ("slurm", "hydra_plugins.hydra_submitit_launcher"),
+}
 
 
 class Plan(NamedTuple):
@@ -118,8 +127,12 @@ def preflight(name: str, arguments: list[str]) -> Plan:
             check_override(override, name)
         settings = hydra_settings(name, typed)
         is_sweep = len(typed) < len(arguments) or settings.mode == RunMode.MULTIRUN
-        found = jobs(typed, settings.sweeper.params or {}) if is_sweep else [typed]
-        return Plan([checked(hydra.compose(name, overrides), name) for overrides in found], is_sweep)
+        configs = []
+        for overrides in jobs(typed, settings.sweeper.params or {}) if is_sweep else [typed]:
+            config = hydra.compose(name, overrides, return_hydra_config=True)
+            require_known_to_sweep(settings, config.hydra)
+            configs.append(checked(without_hydra(config), name))
+        return Plan(configs, is_sweep)
 
 
 def check_override(override: Override, name: str) -> None:
@@ -130,6 +143,8 @@ def check_override(override: Override, name: str) -> None:
     """
     group = override.key_or_group
     if group.startswith("hydra"):
+        if group == "hydra/launcher":
+            require_launcher(str(override.value()))
         return
     if not (CONF / group).is_dir():
         schema = SCHEMAS[name]
@@ -146,6 +161,35 @@ def check_override(override: Override, name: str) -> None:
                 raise ValueError(f"{group}={choice}: no such choice.{nearest(str(choice), choices)}")
 
 
+def require_launcher(choice: str) -> None:
+    """Raises ValueError where a launcher's package is missing."""
+    extra, plugin = EXTRAS.get(choice, ("", "hydra"))
+    try:
+        is_there = importlib.util.find_spec(plugin) is not None
+    except ModuleNotFoundError:
+        is_there = False
+    if not is_there:
+        raise ValueError(f"hydra/launcher={choice} needs a package: pip install -e '.[{extra}]' (docs/clusters.md)")
+
+
+def require_known_to_sweep(sweep: DictConfig, job: DictConfig) -> None:
+    """Makes sure that no job chooses how the sweep is to be run: Hydra would ignore it without a word.
+
+    Args:
+        sweep: Hydra's settings of the sweep.
+        job: Hydra's settings as the job has them.
+
+    Raises:
+        ValueError: It does.
+    """
+    for key in ("launcher", "sweeper"):
+        if job[key] != sweep[key]:
+            raise ValueError(
+                f"an experiment that is itself swept over sets hydra.{key}, which would be ignored: "
+                f"type it on the command line, or run each experiment by itself"
+            )
+
+
 def hydra_settings(name: str, typed: list[str]) -> DictConfig:
     """What Hydra itself is told: by conf/, an experiment, or the command line."""
     single = [text for text, override in zip(typed, parse(typed), strict=True) if not override.is_sweep_override()]
@@ -157,6 +201,13 @@ def jobs(typed: list[str], params: Mapping[str, Any]) -> Iterator[list[str]]:
     sweep = [f"{key}={value}" for key, value in params.items()]
     for batch in BasicSweeper.split_arguments(parse(sweep + typed), None):
         yield from batch
+
+
+def without_hydra(config: DictConfig) -> DictConfig:
+    """A composed configuration less Hydra's own settings."""
+    with open_dict(config):
+        del config["hydra"]
+    return config
 
 
 def parse(overrides: list[str]) -> list[Override]:

@@ -25,15 +25,23 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
 
 def show_status(options: argparse.Namespace) -> int:
     """Shows each run: its state, how far it is, what is left, its last metrics, and why it failed."""
-    while True:
-        states = [survey(run) for name in names(options.grids) for run in find_statuses(name)]
-        if options.json:
-            print(json.dumps([plain(state) for state in states], indent=2), flush=True)
-        else:
-            print(f"{CLEAR if options.watch else ''}{table(states)}\n{summary(states)}", flush=True)
-        if options.watch is None or all(state.state == "done" for state in states):
-            return 0
-        time.sleep(options.watch)
+    asked = names(options.grids)
+    try:
+        while show(asked, options) and options.watch is not None:
+            time.sleep(options.watch)
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+def show(asked: list[str], options: argparse.Namespace) -> bool:
+    """Prints the runs as they are now; whether there is something to wait for."""
+    states = [survey(run) for name in asked for run in find_statuses(name)]
+    if options.json:
+        print(json.dumps([plain(state) for state in states], indent=2), flush=True)
+    else:
+        print(f"{CLEAR if options.watch else ''}{table(states)}\n{summary(states)}", flush=True)
+    return any(state.state in ("pending", "running") for state in states)
 
 
 def names(grids: list[str]) -> list[str]:
