@@ -26,6 +26,7 @@ def require(config: Mapping[str, Any], script: str) -> None:
     if script == "evaluate":
         require_runs(config)
         return
+    require_shares(config)
     require_data(config)
     require_free(config)
     if script == "finetune" and config["checkpoint"] is None:
@@ -37,6 +38,17 @@ def require_writable() -> None:
     folder = OUTPUTS if OUTPUTS.exists() else Path()
     if not os.access(folder, os.W_OK):
         raise ValueError(f"{folder.absolute()} cannot be written: run from a folder of your own")
+
+
+def require_shares(config: Mapping[str, Any]) -> None:
+    """Raises ValueError where several devices cannot take equal shares of a batch."""
+    size, devices = config["batch_size"], config["trainer"]["devices"]
+    n_devices = len(devices) if isinstance(devices, list) else devices
+    if isinstance(n_devices, int) and n_devices > 1 and size % n_devices:
+        raise ValueError(
+            f"batch_size={size} cannot be shared out equally among {n_devices} devices: take trainer.devices so that "
+            f"it can, or another batch_size (another result)"
+        )
 
 
 def require_data(config: Mapping[str, Any]) -> None:
