@@ -3,7 +3,6 @@
 Everything here happens before torch is imported: a mistake is answered within about a second.
 """
 
-import importlib.util
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -20,8 +19,9 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from asd.atomic import NoRoomError
+from asd.contradictions import refuse_contradictions
 from asd.data.clips import MACHINES
+from asd.launchers import require_launcher
 from asd.requirements import require
 from asd.rules import check, find_rule, nearest
 from asd.runs.folder import address
@@ -29,19 +29,13 @@ from asd.runs.grid import Grid
 from asd.runs.sweep import conduct
 from asd.runs.worker import Job, Slot
 from asd.schema import SCHEMAS
+from asd.targets import refuse_foreign_targets
+from asd.typed import check_group, check_once, check_options, check_words, unreadable
 
 CONF = Path(__file__).parents[1] / "conf"
 
 # What the process of one run of a sweep calls; the other scripts have no runs of their own.
 TRAINERS = {"train": "asd.experiment:train", "finetune": "asd.experiment:train"}
-
-
-# Launchers of conf/hydra/launcher that need a package: the extra of this project that brings it, and its plugin.
-EXTRAS = {
-    "joblib_pool": ("joblib", "hydra_plugins.hydra_joblib_launcher"),
-    "ray_cluster": ("ray", "hydra_plugins.hydra_ray_launcher"),
-    "slurm": ("slurm", "hydra_plugins.hydra_submitit_launcher"),
-}
 
 
 class Plan(NamedTuple):
@@ -77,13 +71,13 @@ def script(name: str) -> Callable[[Callable[[dict[str, Any]], None]], Callable[[
                     Grid([sweep_job(name, config, settings.overrides.task)], [Slot(to_log=True)]).run()
                 else:
                     main(checked(config, name))
-            except (ValueError, NoRoomError) as error:
+            except (ValueError, OSError) as error:
                 raise ConfigurationError(str(error)) from None
 
         def start() -> None:
             try:
                 plan = preflight(name, sys.argv[1:])
-            except (ValueError, HydraException, OmegaConfBaseException) as error:
+            except (ValueError, OSError, HydraException, OmegaConfBaseException) as error:
                 give_up(error)
             if plan.is_sweep and name in TRAINERS:
                 raise SystemExit(conduct(job, [address(config) for config in plan.configs]))
@@ -110,7 +104,7 @@ def sweep_job(name: str, config: DictConfig, overrides: Sequence[str]) -> Job:
         overrides: What is the job's own.
     """
     command = [str(CONF.parent / f"{name}.py"), *overrides, "hydra.mode=RUN"]
-    return Job(TRAINERS[name], plain(config, name), command)
+    return Job(TRAINERS[name], resolved(config), command)
 
 
 def preflight(name: str, arguments: list[str]) -> Plan:
@@ -120,13 +114,18 @@ def preflight(name: str, arguments: list[str]) -> Plan:
         ValueError: A job's configuration is not allowed, or its data are missing.
     """
     typed = [argument for argument in arguments if argument not in ("-m", "--multirun")]
+    check_options(typed, SCHEMAS[name])
     if any(argument.startswith("-") for argument in typed):
         return Plan([], is_sweep=False)  # --help, --cfg and their like are Hydra's
     with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
-        for override in OverridesParser.create().parse_overrides(typed):
+        check_words(typed, SCHEMAS[name])
+        for override in parse(typed):
             check_override(override, name)
+        check_once(typed)
         settings = hydra_settings(name, typed)
         is_sweep = len(typed) < len(arguments) or settings.mode == RunMode.MULTIRUN
+        if not is_sweep:
+            refuse_sweep(typed)
         configs = []
         for overrides in jobs(typed, settings.sweeper.params or {}) if is_sweep else [typed]:
             config = hydra.compose(name, overrides, return_hydra_config=True)
@@ -142,34 +141,36 @@ def check_override(override: Override, name: str) -> None:
         ValueError: No such key or choice; the message names the nearest ones.
     """
     group = override.key_or_group
-    if group.startswith("hydra"):
+    if group.split(".")[0].split("/")[0] == "hydra":
         if group == "hydra/launcher":
             require_launcher(str(override.value()))
         return
     if not (CONF / group).is_dir():
-        schema = SCHEMAS[name]
-        if not any(key.startswith(f"{group}.") for key in schema):
-            find_rule(
-                group, {**schema, **{folder.name: schema["name"] for folder in CONF.iterdir() if folder.is_dir()}}
-            )
+        check_key(group, name)
         return
+    check_group(group, name, CONF)
+    if override.package is not None:
+        raise ValueError(f"{group}@{override.package}: a group has one place; give {group}=CHOICE")
     choices = sorted(path.stem for path in (CONF / group).glob("*.yaml"))
     values = override.sweep_string_iterator() if override.is_sweep_override() else [override.value()]
-    for value in values:
-        for choice in value if isinstance(value, list) else [value]:
-            if choice is not None and str(choice) not in choices:
-                raise ValueError(f"{group}={choice}: no such choice.{nearest(str(choice), choices)}")
+    for choice in values:
+        if str(choice) not in choices and not (choice is None and group == "experiment"):
+            raise ValueError(f"{group}={choice}: no such choice.{nearest(str(choice), choices)}")
 
 
-def require_launcher(choice: str) -> None:
-    """Raises ValueError where a launcher's package is missing."""
-    extra, plugin = EXTRAS.get(choice, ("", "hydra"))
-    try:
-        is_there = importlib.util.find_spec(plugin) is not None
-    except ModuleNotFoundError:
-        is_there = False
-    if not is_there:
-        raise ValueError(f"hydra/launcher={choice} needs a package: pip install -e '.[{extra}]' (docs/clusters.md)")
+def check_key(key: str, name: str) -> None:
+    """Checks that a script has a key, or keys within it.
+
+    Raises:
+        ValueError: It has not; the message names the nearest ones, or the script that has it.
+    """
+    schema = SCHEMAS[name]
+    others = [f"{other}.py" for other in SCHEMAS if key in SCHEMAS[other] and key not in schema]
+    if others:
+        raise ValueError(f"unknown key '{key}' of {name}.py; it is one of {' and '.join(others)}")
+    if not any(known.startswith(f"{key}.") for known in schema):
+        groups = {folder.name: schema["name"] for folder in CONF.iterdir() if folder.is_dir()}
+        find_rule(key, {**schema, **groups})
 
 
 def require_known_to_sweep(sweep: DictConfig, job: DictConfig) -> None:
@@ -193,7 +194,9 @@ def require_known_to_sweep(sweep: DictConfig, job: DictConfig) -> None:
 def hydra_settings(name: str, typed: list[str]) -> DictConfig:
     """What Hydra itself is told: by conf/, an experiment, or the command line."""
     single = [text for text, override in zip(typed, parse(typed), strict=True) if not override.is_sweep_override()]
-    return hydra.compose(name, single, return_hydra_config=True).hydra
+    settings = hydra.compose(name, single, return_hydra_config=True).hydra
+    refuse_foreign_targets(OmegaConf.to_container(settings, resolve=False), "hydra")
+    return settings
 
 
 def jobs(typed: list[str], params: Mapping[str, Any]) -> Iterator[list[str]]:
@@ -210,9 +213,27 @@ def without_hydra(config: DictConfig) -> DictConfig:
     return config
 
 
+def refuse_sweep(typed: list[str]) -> None:
+    """Raises ValueError where a key has several values, but no sweep was asked for."""
+    for word, override in zip(typed, parse(typed), strict=True):
+        if override.is_sweep_override():
+            key, _, values = word.partition("=")
+            raise ValueError(f"{word}: several values are a sweep, add -m to the command; a list is {key}=[{values}]")
+
+
 def parse(overrides: list[str]) -> list[Override]:
-    """Overrides as Hydra reads them."""
-    return OverridesParser.create().parse_overrides(overrides)
+    """Overrides as Hydra reads them.
+
+    Raises:
+        ValueError: One cannot be read; the message names it.
+    """
+    parser, found = OverridesParser.create(), []
+    for word in overrides:
+        try:
+            found += parser.parse_overrides([word])
+        except HydraException as error:
+            raise ValueError(unreadable(word, error)) from None
+    return found
 
 
 def checked(config: DictConfig, name: str) -> dict[str, Any]:
@@ -221,24 +242,28 @@ def checked(config: DictConfig, name: str) -> dict[str, Any]:
     Raises:
         ValueError: A key is missing, unknown or not allowed, or the data set is missing.
     """
-    values = plain(config, name)
-    require(values, name)
-    return values
+    plain = resolved(config)
+    check(plain, SCHEMAS[name])
+    refuse_contradictions(plain, name)
+    require(plain, name)
+    return plain
 
 
-def plain(config: DictConfig, name: str) -> dict[str, Any]:
-    """A composed configuration as plain values: resolved, complete, allowed.
+def resolved(config: DictConfig) -> dict[str, Any]:
+    """A composed configuration as plain values, without what is Hydra's.
 
     Raises:
-        ValueError: A key is missing, unknown or not allowed.
+        ValueError: A key is missing, or a value refers to what there is not.
     """
-    missing = sorted(OmegaConf.missing_keys(config))
+    try:
+        missing = sorted(OmegaConf.missing_keys(config))
+        values = {} if missing else OmegaConf.to_container(config, resolve=True)
+    except OmegaConfBaseException as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"{error.full_key}: {reason}. ${{…}} takes a key, or oc.env:NAME") from None
     if missing:
         hints = {"machine": f", one of {', '.join(MACHINES)}"}
         lines = (f"{key} is missing: add {key}=… to the command{hints.get(key, '')}" for key in missing)
         raise ValueError("\n".join(lines))
-    values = OmegaConf.to_container(config, resolve=True)
     assert isinstance(values, dict)
-    ours = {str(key): value for key, value in values.items() if key not in ("hydra", "experiment")}
-    check(ours, SCHEMAS[name])
-    return ours
+    return {str(key): value for key, value in values.items() if key not in ("hydra", "experiment")}

@@ -1,6 +1,7 @@
 """The composition root of evaluation: finished runs → embeddings → scores → the table."""
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ from tqdm import tqdm
 
 from asd.allocator import keep_freed_memory
 from asd.atomic import remove_leftovers, replacing
-from asd.data.clips import ClipTable, scan_machine
+from asd.data.clips import ClipTable
+from asd.data.usable import Usable, open_usable, scan_clips
 from asd.data.waveforms import WaveformBank
 from asd.pieces.spectrogram import min_samples, spectrogram_settings
 from asd.report.results import logmel_scores, write_results
@@ -22,6 +24,7 @@ from asd.runs.identity import is_done, read_manifest, sha256, write_manifest
 from asd.runs.interruption import interruptible
 from asd.runs.lock import hold
 from asd.runs.scores import ScoreTable, write_scores
+from asd.runs.skipped import refuse_other_training, write_skipped
 from asd.runs.trained import Embedder, load_embedder
 from asd.scoring.logmel import mean_log_mel, nearest_distance
 from asd.scoring.neighbours import ScorerSettings, Scores, SectionPieces, score_section
@@ -61,6 +64,8 @@ def is_scored(run: RunFolder, config: Mapping[str, Any]) -> bool:
     manifest = read_manifest(run.scores(scorer["name"]) / "manifest.json")
     if manifest is None or config["overwrite"] or manifest["checkpoint"] != sha256(run.checkpoint):
         return False
+    if config["data"]["on_bad_clip"] == "error" and manifest["skipped"]:
+        return False
     settings = scorer_settings(config)
     if manifest["scorer"] != settings:
         differing = [f"{key}: {manifest['scorer'][key]} → {settings[key]}" for key in settings]
@@ -80,7 +85,8 @@ def score_run(run: RunFolder, config: Mapping[str, Any]) -> None:
     """Embeds and scores all clips of a run's machine and keeps references, scores and manifest."""
     settings = scorer_settings(config)
     embedder = load_embedder(run.checkpoint, choose_device(config["accelerator"]))
-    table, bank = open_clips(run, config)
+    clips = open_clips(run, config)
+    table, bank = clips.table, clips.bank
     unit = embed_clips(embedder, bank, settings["stride"], run, config["progress"])
     write_references(run, table, unit)
     scores = score_sections(table, unit, ScorerSettings(**{k: v for k, v in settings.items() if k != "stride"}))
@@ -93,14 +99,16 @@ def score_run(run: RunFolder, config: Mapping[str, Any]) -> None:
             "scores.csv": folder / "scores.csv",
             "pieces.npz": folder / "pieces.npz",
             "../../references.npz": run.references,
+            **write_skipped(folder, clips.skipped),
         },
         scorer=settings,
         checkpoint=sha256(run.checkpoint),
-        data=table.fingerprint(),
+        data=run.read_config()["data"]["fingerprint"],
+        skipped=len(clips.skipped),
     )
 
 
-def open_clips(run: RunFolder, config: Mapping[str, Any]) -> tuple[ClipTable, WaveformBank]:
+def open_clips(run: RunFolder, config: Mapping[str, Any]) -> Usable[WaveformBank]:
     """The clips that a run was trained on, decoded.
 
     Raises:
@@ -109,21 +117,22 @@ def open_clips(run: RunFolder, config: Mapping[str, Any]) -> tuple[ClipTable, Wa
     made_with = run.read_config()
     data = made_with["data"]
     root = Path(config["data"]["root"] or data["root"])
-    table = scan_machine(root, run.machine)
+    policy = config["data"]["on_bad_clip"] or data["on_bad_clip"]
+    table = scan_clips(root, run.machine, policy)
     if table.fingerprint() != data["fingerprint"]:
         raise ValueError(
             f"the clips of {run.machine} under {root} are not those that {run.path} was trained on: "
             f"give their place, data.root=DIR, or train again under another name"
         )
-    settings = spectrogram_settings(made_with["input"])
-    bank = WaveformBank.open(
-        table,
-        Path(config["data"]["cache"]),
-        sample_rate=settings.sample_rate,
-        min_samples=min_samples(settings),
-        progress=config["progress"],
+    settings, cache = spectrogram_settings(made_with["input"]), Path(config["data"]["cache"])
+    rate, least = settings.sample_rate, min_samples(settings)
+    open_bank = partial(
+        WaveformBank.open, cache=cache, sample_rate=rate, min_samples=least, progress=config["progress"]
     )
-    return table, bank
+    clips = open_usable(table, cache, open_bank, on_bad_clip=policy, sample_rate=rate, min_samples=least)
+    clips.announce()
+    refuse_other_training(run, table, clips.skipped)
+    return clips
 
 
 def embed_clips(embedder: Embedder, bank: WaveformBank, stride: int, run: RunFolder, progress: bool) -> list[Tensor]:
@@ -187,7 +196,8 @@ def write_pieces(path: Path, table: ClipTable, unit: list[Tensor], scores: Score
 def score_logmel_neighbours(config: Mapping[str, Any]) -> None:
     """Scores the reference system that learns nothing, once per machine, into results/logmel/."""
     for machine, run in {run.machine: run for run in find_runs(config["name"], machine_list(config))}.items():
-        table, bank = open_clips(run, config)
+        clips = open_clips(run, config)
+        table, bank = clips.table, clips.bank
         rate = run.read_config()["input"]["sample_rate"]
         features = np.stack([mean_log_mel(whole_clip(bank, clip), rate) for clip in range(len(bank))])
         scores = np.empty(len(table))

@@ -4,20 +4,23 @@ import logging
 import warnings
 from collections.abc import Mapping
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
 import torch
+from lightning_fabric.utilities.exceptions import MisconfigurationException
 from torch import nn
 
 from asd.allocator import keep_freed_memory
 from asd.atomic import remove_leftovers
-from asd.data.clips import ClipTable, scan_machine
+from asd.data.clips import ClipTable
 from asd.data.datamodule import MachineDataModule
 from asd.data.sampling import BalancedSource, Draw, StepPlan, TargetStep
 from asd.data.simulate import simulate
+from asd.data.usable import Usable, open_usable, scan_clips
 from asd.data.waveforms import WaveformBank
 from asd.models.arcface import ArcFace
 from asd.models.backbone import Backbone
@@ -36,6 +39,7 @@ from asd.runs.interruption import Interruption, interruptible
 from asd.runs.lock import Lock
 from asd.runs.ranks import Follower, hold_together, rank
 from asd.runs.record import EpochRecord, read_record
+from asd.runs.skipped import keep_skipped, write_skipped
 from asd.runs.status import State, write_status
 
 SAMPLINGS = {"source": BalancedSource, "target_step": TargetStep}
@@ -113,7 +117,7 @@ def prepare_data(config: Mapping[str, Any]) -> ClipTable:
     root, machine, factory = Path(config["data"]["root"]), config["machine"], config["data"]["simulate"]
     if factory:
         simulate(root, machines=[machine], progress=config["progress"], **factory)
-    return scan_machine(root, machine)
+    return scan_clips(root, machine, config["data"]["on_bad_clip"])
 
 
 def claim(run: RunFolder, config: Mapping[str, Any]) -> None:
@@ -136,7 +140,10 @@ def fit(
     """Trains the network of a run to the end of its schedule and vouches for the result."""
     if config["allocator"] == "keep":
         keep_freed_memory()
-    data = build_data(config, table)
+    clips = open_clips(config, table)
+    clips.announce()
+    keep_skipped(run, clips.skipped)
+    table, data = clips.table, build_data(config, clips)
     n_steps = length(config["trainer"], data.plan.n_steps_per_epoch)
     model, frozen = build_model(config, table, n_steps)
     identity = {"config": dict(config), "sections": table.sections, "frozen": frozen}
@@ -162,7 +169,8 @@ def fit(
         interruption.patient = False
         close_loggers(trainer)
     if rank() == 0:
-        finish(run, config, frozen)
+        assert isinstance(model.backbone, Backbone)
+        finish(run, config, frozen, parts=list(model.backbone.parts()), skipped=clips.skipped)
 
 
 def clips_of(table: ClipTable, draw: Draw) -> list[str]:
@@ -177,45 +185,46 @@ def describe(model: SectionClassifier, table: ClipTable, frozen: list[str]) -> s
     return f"{len(table)} clips, {len(table.sections)} sections, {count / 1e6:.2f} M weights learn{still}"
 
 
-def finish(run: RunFolder, config: Mapping[str, Any], frozen: list[str]) -> None:
+def finish(
+    run: RunFolder, config: Mapping[str, Any], frozen: list[str], *, parts: list[str], skipped: Mapping[str, str]
+) -> None:
     """Writes the manifest: from now on the run counts as done."""
     last = read_record(run)[-1]
     write_manifest(
         run.manifest,
-        {"config.yaml": run.config, "checkpoints/last.ckpt": run.checkpoint},
+        {"config.yaml": run.config, "checkpoints/last.ckpt": run.checkpoint, **write_skipped(run.path, skipped)},
         data=config["data"]["fingerprint"],
         frozen=frozen,
+        parts=parts,
         last_epoch=last,
     )
     write_status(run, "done", epoch=last["epoch"], step=last["step"])
 
 
-def build_data(config: Mapping[str, Any], table: ClipTable) -> MachineDataModule:
+def build_data(config: Mapping[str, Any], clips: Usable[WaveformBank]) -> MachineDataModule:
     """The DataModule: the bank of waveforms and the plan of the steps."""
     settings = spectrogram_settings(config["input"])
-    bank = open_bank(config, table)
     plan: StepPlan = SAMPLINGS[config["sampling"]](
-        table,
+        clips.table,
         batch_size=config["batch_size"],
         mix_range=tuple(config["mixup"]["weight"]),
         mix_probability=config["mixup"]["probability"],
         n_frames=settings.n_frames,
-        n_columns=np.array([n_columns(int(length), settings) for length in bank.lengths]),
+        n_columns=np.array([n_columns(int(length), settings) for length in clips.bank.lengths]),
         seed=config["seed"],
     )
-    return MachineDataModule(bank, plan, settings, workers=config["data"]["workers"])
+    return MachineDataModule(clips.bank, plan, settings, workers=config["data"]["workers"])
 
 
-def open_bank(config: Mapping[str, Any], table: ClipTable) -> WaveformBank:
-    """The decoded waveforms of a machine, from the cache where they are there."""
-    settings = spectrogram_settings(config["input"])
-    return WaveformBank.open(
-        table,
-        Path(config["data"]["cache"]),
-        sample_rate=settings.sample_rate,
-        min_samples=min_samples(settings),
-        progress=config["progress"],
+def open_clips(config: Mapping[str, Any], table: ClipTable) -> Usable[WaveformBank]:
+    """The clips that can be used, decoded, from the cache where they are there."""
+    settings, cache = spectrogram_settings(config["input"]), Path(config["data"]["cache"])
+    rate, least = settings.sample_rate, min_samples(settings)
+    open_bank = partial(
+        WaveformBank.open, cache=cache, sample_rate=rate, min_samples=least, progress=config["progress"]
     )
+    policy = config["data"]["on_bad_clip"]
+    return open_usable(table, cache, open_bank, on_bad_clip=policy, sample_rate=rate, min_samples=least)
 
 
 def length(trainer: Mapping[str, Any], n_steps_per_epoch: int) -> int:
@@ -274,7 +283,7 @@ def build_trainer(
     arguments = config["trainer"] | {"max_epochs": n_epochs, "max_steps": -1}
     logger = config["logger"]
     quiet_lightning()
-    return pl.Trainer(
+    return make_trainer(
         **arguments,
         use_distributed_sampler=False,  # a step's batch is shared out, not the steps
         logger=wandb_logger(run, config) if logger["kind"] == "wandb" else False,
@@ -285,6 +294,18 @@ def build_trainer(
         enable_model_summary=False,
         default_root_dir=run.path,
     )
+
+
+def make_trainer(**arguments: Any) -> pl.Trainer:
+    """Lightning's Trainer.
+
+    Raises:
+        ValueError: This computer or this Lightning does not have what trainer.* asks for, such as a GPU.
+    """
+    try:
+        return pl.Trainer(**arguments)
+    except MisconfigurationException as error:
+        raise ValueError(f"trainer.*: {error}") from None
 
 
 def quiet_lightning() -> None:

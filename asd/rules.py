@@ -26,13 +26,16 @@ class Number:
     def allows(self, value: Any) -> bool:
         """Whether `value` is a finite number in the range."""
         kinds = int if self.whole else (int, float)
-        return isinstance(value, kinds) and not isinstance(value, bool) and self.low <= value <= self.high
+        if not isinstance(value, kinds) or isinstance(value, bool) or not math.isfinite(value):
+            return False
+        return self.low <= value <= self.high
 
     def __str__(self) -> str:
         kind = "a whole number" if self.whole else "a number"
+        low, high = (f"{bound:g}" if isinstance(bound, float) else str(bound) for bound in (self.low, self.high))
         if self.high < math.inf:
-            return f"{kind} from {self.low:g} to {self.high:g}"
-        return f"{kind}, at least {self.low:g}" if self.low > -math.inf else kind
+            return f"{kind} from {low} to {high}"
+        return f"{kind}, at least {low}" if self.low > -math.inf else kind
 
 
 @dataclass(frozen=True)
@@ -43,10 +46,11 @@ class Choice:
 
     def allows(self, value: Any) -> bool:
         """Whether `value` is one of the words."""
-        return value in self.words
+        return any(value == word and type(value) is type(word) for word in self.words)
 
     def __str__(self) -> str:
-        return "one of " + ", ".join(map(str, self.words)) if len(self.words) > 1 else str(self.words[0])
+        words = ["null" if word is None else str(word) for word in self.words]
+        return "one of " + ", ".join(words) if len(words) > 1 else words[0]
 
 
 @dataclass(frozen=True)
@@ -66,19 +70,20 @@ class Text:
 
 @dataclass(frozen=True)
 class ListOf:
-    """A list whose items follow `rule`; `length` items if given."""
+    """A list whose items follow `rule`; `length` items if given, and not fewer than `least`."""
 
     rule: Rule
     length: int | None = None
+    least: int = 0
 
     def allows(self, value: Any) -> bool:
         """Whether `value` is a list of allowed items."""
-        if not isinstance(value, list) or (self.length is not None and len(value) != self.length):
+        if not isinstance(value, list) or len(value) < self.least or self.length not in (None, len(value)):
             return False
         return all(self.rule.allows(item) for item in value)
 
     def __str__(self) -> str:
-        return f"a list of {self.length if self.length else 'items'}, each {self.rule}"
+        return f"a list of {self.length or (f'{self.least} or more' if self.least else 'items')}, each {self.rule}"
 
 
 @dataclass(frozen=True)
@@ -113,7 +118,7 @@ class _Anything:
 
 FLAG = Choice((True, False))
 COUNT = Number(1, whole=True)
-WORD = Text(r"[\w.+=-]+", "letters, digits and _ . + = -")
+WORD = Text(r"(?!\.)[\w.+=-]{1,100}", "up to 100 letters, digits and _ . + = -, no dot in front")  # names a folder
 PATH = Text()
 NULL = _Null()
 ANYTHING = _Anything()
@@ -152,7 +157,19 @@ def find_rule(key: str, schema: Mapping[str, Rule]) -> Rule:
     head, _, last = key.rpartition(".")
     if head and f"{head}.*" in schema and last:
         return schema[f"{head}.*"]
-    raise ValueError(f"unknown key '{key}'.{nearest(key, (name for name in schema if '*' not in name))}")
+    raise ValueError(f"unknown key '{key}'.{nearest_key(key, schema)}")
+
+
+def nearest_key(key: str, schema: Mapping[str, Rule]) -> str:
+    """A hint that names the keys most like one that there is not: of the same last part, within it, or alike."""
+    keys = sorted(name for name in schema if "*" not in name)
+    last = key.rpartition(".")[2]
+    close = [name for name in keys if name.rpartition(".")[2] == last]
+    close += [name for name in keys if name.startswith(f"{key}.")]
+    close += difflib.get_close_matches(key, keys, n=3, cutoff=0.5)
+    if not close:
+        return " --cfg job prints all keys."
+    return f" Did you mean {' or '.join(dict.fromkeys(close[:4]))}?"
 
 
 def check(config: Mapping[str, Any], schema: Mapping[str, Rule]) -> None:

@@ -4,39 +4,47 @@ import math
 
 from asd.rules import ANYTHING, COUNT, FLAG, NULL, PATH, WORD, AnyOf, Choice, ListOf, Number, Rule, Text, or_null
 
-# The arguments of Lightning's Trainer; those the framework sets itself are left out.
-TRAINER_ARGUMENTS = [
-    "accelerator",
-    "barebones",
-    "benchmark",
-    "detect_anomaly",
-    "deterministic",
-    "devices",
-    "gradient_clip_algorithm",
-    "gradient_clip_val",
-    "inference_mode",
-    "log_every_n_steps",
-    "max_epochs",
-    "max_steps",
-    "max_time",
-    "num_nodes",
-    "precision",
-    "profiler",
-    "strategy",
-]
-
 LENGTH = AnyOf((COUNT, Choice((-1,))))  # −1: not given
+SEED = Number(0, 2**31 - 1, whole=True)
+DEVICES = AnyOf((COUNT, Choice((-1, "auto")), ListOf(Number(0, whole=True), least=1)))
+PRECISIONS = ("32-true", "32", "bf16-mixed", "bf16-true", "16-mixed", "16-true", "64-true", "64", 32, 64)
+STRATEGIES = ("auto", "ddp", "ddp_find_unused_parameters_true", "ddp_find_unused_parameters_false")
 
-_DATA: dict[str, Rule] = {"data.root": or_null(PATH), "data.cache": PATH}
+# The arguments of Lightning's Trainer. Left out is what the framework sets itself, what would end a training before its
+# schedule does, and what belongs to things that it does not have, such as sharded models.
+TRAINER: dict[str, Rule] = {
+    "accelerator": Choice(("auto", "cpu", "gpu", "cuda", "mps")),
+    "benchmark": or_null(FLAG),
+    "detect_anomaly": FLAG,
+    "deterministic": Choice((True, False, "warn", None)),
+    "devices": DEVICES,
+    "gradient_clip_algorithm": Choice(("norm", "value", None)),
+    "gradient_clip_val": or_null(Number(1e-12)),
+    "inference_mode": FLAG,
+    "log_every_n_steps": or_null(COUNT),
+    "max_epochs": LENGTH,
+    "max_steps": LENGTH,
+    "num_nodes": COUNT,
+    "precision": Choice(PRECISIONS),
+    "profiler": Choice(("simple", "advanced", "pytorch", None)),
+    "strategy": Choice(STRATEGIES),
+}
+
+_POLICY = ("error", "skip")
+_DATA: dict[str, Rule] = {
+    "data.root": Text(meaning="the path of a folder"),
+    "data.cache": PATH,
+    "data.on_bad_clip": Choice(_POLICY),
+}
 
 _TRAINING: dict[str, Rule] = {
     "name": WORD,
-    "machine": WORD,
-    "seed": Number(0, 2**31 - 1, whole=True),
+    "machine": Text(WORD.pattern, "the name of one machine; several are a sweep, -m machine=fan,pump"),
+    "seed": SEED,
     "overwrite": FLAG,
-    "phase": Choice(("train", "finetune")),
+    "phase": Choice(("train",)),
     "sampling": Choice(("source", "target_step")),
-    "batch_size": Number(2, whole=True),
+    "batch_size": Number(2, 65536, whole=True),
     "mixup.weight": ListOf(Number(0, 1), 2),
     "mixup.probability": Number(0, 1),
     "optimizer.lr": Number(1e-12, 1e3),
@@ -46,7 +54,7 @@ _TRAINING: dict[str, Rule] = {
     "optimizer.schedule": Choice(("cosine", "constant")),
     "input.name": WORD,
     "input.sample_rate": COUNT,
-    "input.n_fft": Number(2, whole=True),
+    "input.n_fft": Number(2, 65536, whole=True),
     "input.hop_length": COUNT,
     "input.n_frames": COUNT,
     "input.n_bins": COUNT,
@@ -60,21 +68,18 @@ _TRAINING: dict[str, Rule] = {
     "loss.mixed_loss": Choice(("both", "main", "margin_on_main")),
     **_DATA,
     "data.name": WORD,
-    "data.workers": Number(0, whole=True),
+    "data.workers": Number(0, 256, whole=True),
     "data.simulate": NULL,
     "data.simulate.sections": Number(2, 100, whole=True),
-    "data.simulate.source": COUNT,
-    "data.simulate.target": COUNT,
-    "data.simulate.test": COUNT,
-    "data.simulate.seed": Number(0, whole=True),
+    "data.simulate.source": Number(1, 10_000, whole=True),
+    "data.simulate.target": Number(1, 10_000, whole=True),
+    "data.simulate.test": Number(1, 5_000, whole=True),
+    "data.simulate.seed": SEED,
     "backbone._target_": Text(r"asd\.models\.[\w.]+", "a class under asd.models"),
     "backbone.name": WORD,
     "backbone.embedding_dim": COUNT,
     "backbone.*": ANYTHING,
-    "trainer.max_epochs": LENGTH,
-    "trainer.max_steps": LENGTH,
-    **{f"trainer.{name}": ANYTHING for name in TRAINER_ARGUMENTS if not name.startswith("max_")},
-    "trainer.max_time": ANYTHING,
+    **{f"trainer.{name}": rule for name, rule in TRAINER.items()},
     "logger.kind": Choice(("csv", "wandb")),
     "logger.project": PATH,
     "logger.entity": or_null(PATH),
@@ -88,11 +93,16 @@ _TRAINING: dict[str, Rule] = {
 
 SCHEMAS: dict[str, dict[str, Rule]] = {
     "train": _TRAINING,
-    "finetune": {**_TRAINING, "freeze.parts": ListOf(WORD), "checkpoint": or_null(PATH)},
+    "finetune": {
+        **_TRAINING,
+        "phase": Choice(("finetune",)),
+        "freeze.parts": ListOf(WORD),
+        "checkpoint": or_null(PATH),
+    },
     "evaluate": {
         "name": WORD,
-        "machine": AnyOf((NULL, WORD, ListOf(WORD))),
-        "seed": Number(0, whole=True),
+        "machine": AnyOf((NULL, WORD, ListOf(WORD, least=1))),
+        "seed": SEED,
         "phase": or_null(WORD),
         "ensemble": Choice(("mean", "zscore", "rank")),
         "logmel_neighbour": FLAG,
@@ -100,6 +110,8 @@ SCHEMAS: dict[str, dict[str, Rule]] = {
         "accelerator": Choice(("auto", "cpu", "gpu")),
         "progress": FLAG,
         **_DATA,
+        "data.root": or_null(PATH),
+        "data.on_bad_clip": or_null(Choice(_POLICY)),
         "scorer.name": WORD,
         "scorer.n_neighbors": COUNT,
         "scorer.stride": COUNT,

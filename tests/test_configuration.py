@@ -9,7 +9,7 @@ import pytest
 
 from asd.configuration import CONF, preflight, script
 from asd.rules import Choice, ListOf, Number, Text, check, flatten, or_null
-from asd.schema import SCHEMAS, TRAINER_ARGUMENTS
+from asd.schema import SCHEMAS, TRAINER
 
 SCRIPTS = Path(__file__).parents[1]
 SMOKE = ["experiment=smoke", "machine=fan"]
@@ -127,7 +127,7 @@ def test_trainer_arguments_are_lightnings() -> None:
 
     import pytorch_lightning as pl
 
-    assert set(TRAINER_ARGUMENTS) <= set(inspect.signature(pl.Trainer).parameters)
+    assert set(TRAINER) <= set(inspect.signature(pl.Trainer).parameters)
 
 
 @pytest.mark.parametrize(

@@ -160,3 +160,10 @@ def test_wandb_offline_records_one_run_each(workplace: Path, job: Job, monkeypat
     for seed in (0, 1):
         run = train(job("train", "logger=wandb", f"seed={seed}"))
         assert len(list(run.path.glob("wandb/offline-run-*"))) == 1
+
+
+def test_what_this_computer_does_not_have(workplace: Path, job: Job) -> None:
+    if torch.backends.mps.is_available():
+        pytest.skip("this one has it")
+    with pytest.raises(ValueError, match=r"trainer\.\*: .*MPS"):
+        train(job("train", "trainer.accelerator=mps"))

@@ -6,7 +6,9 @@ The layout is that of DCASE 2021 Task 2: `<root>/{dev_data,eval_data}/<machine>/
 import hashlib
 import os
 import re
+import stat
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -22,6 +24,10 @@ NAME = re.compile(
     r"(?:_(?P<label>normal|anomaly))?_(?P<index>\d{4})(?:_(?P<attributes>.+))?\.wav",
     re.ASCII,
 )
+
+
+# Control signs, and bytes that are no UTF-8 (as Python decodes them): no file of ours could hold such a name.
+UNWRITABLE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
@@ -170,15 +176,31 @@ def scan_machine(root: Path, machine: str) -> ClipTable:
         ValueError: The folder or the machine is missing, there are no clips, or files do not belong where they lie;
             then the message names every one of them.
     """
-    rows, problems = read_folders(root, machine, machine_folders(root, machine))
-    if problems:
+    table, misfits = scan_fitting(root, machine)
+    if misfits:
         raise ValueError(
-            f"{root}: {len(problems)} files of {machine} do not fit the data set's layout; correct or remove them:\n  "
-            + "\n  ".join(problems)
+            f"{root}: {len(misfits)} files of {machine} do not fit the data set's layout; correct or remove them, or "
+            "leave them out with data.on_bad_clip=skip:\n  "
+            + "\n  ".join(f"{path}: {why}" for path, why in misfits.items())
         )
-    if not rows:
+    return table
+
+
+def scan_fitting(root: Path, machine: str) -> tuple[ClipTable, dict[str, str]]:
+    """As `scan_machine`, but lists the clips that fit and says of each other file what is wrong with it.
+
+    Raises:
+        ValueError: The folder or the machine is missing, or there are no clips.
+    """
+    rows, misfits = read_folders(root, machine, machine_folders(root, machine))
+    if not rows and not misfits:
         raise ValueError(f"{root}: {machine} has no .wav files in {', '.join(FOLDERS)}; is the data set unpacked?")
-    return build_table(root, machine, sorted(rows, key=lambda row: row[0]))
+    if not rows:
+        path, why = next(iter(misfits.items()))
+        raise ValueError(
+            f"{root}: {machine} has {len(misfits)} .wav files and none is a clip. The first, {path}: {why}"
+        )
+    return build_table(root, machine, sorted(rows, key=lambda row: row[0])), misfits
 
 
 def machine_folders(root: Path, machine: str) -> list[Path]:
@@ -199,36 +221,62 @@ def machine_folders(root: Path, machine: str) -> list[Path]:
 Row = tuple[str, Clip, int, int]
 
 
-def read_folders(root: Path, machine: str, folders: list[Path]) -> tuple[list[Row], list[str]]:
+def read_folders(root: Path, machine: str, folders: list[Path]) -> tuple[list[Row], dict[str, str]]:
     """The clips (path, description, bytes, time of change) of a machine's folders, and what is wrong with others."""
     rows: list[Row] = []
-    problems: list[str] = []
+    misfits: dict[str, str] = {}
     seen: dict[str, str] = {}
     for folder, entry in wav_files(folders):
         path = f"{folder.relative_to(root).as_posix()}/{entry.name}"
-        problem, clip = "", None
         try:
-            clip = check_place(parse_name(entry.name, machine), folder.name)
+            clip, status = check_place(parse_name(entry.name, machine), folder.name), check_entry(entry)
         except ValueError as error:
-            problem = str(error)
-        if clip is not None and seen.setdefault(entry.name, path) != path:
-            problem = f"the same name as {seen[entry.name]}; a clip is known by its name"
-        if clip is None or problem:
-            problems.append(f"{path}: {problem.removeprefix(f'{entry.name}: ')}")
+            misfits[printable(path)] = str(error).removeprefix(f"{entry.name}: ")
+            continue
+        if seen.setdefault(entry.name, path) != path:
+            misfits[path] = f"the same name as {seen[entry.name]}; a clip is known by its name"
         else:
-            status = entry.stat()
             rows.append((path, clip, status.st_size, status.st_mtime_ns))
-    return rows, sorted(problems)
+    return rows, dict(sorted(misfits.items()))
 
 
 def wav_files(folders: list[Path]) -> Iterator[tuple[Path, os.DirEntry[str]]]:
-    """Every file of sound below the folders of a machine, with the folder it lies in; hidden files are passed over."""
+    """Every file of sound below the folders of a machine, with the folder it lies in; hidden files are passed over.
+
+    Raises:
+        ValueError: A link in the place of a folder leads nowhere.
+    """
     for folder in folders:
-        for inner in sorted(path for path in folder.iterdir() if path.is_dir()):
-            with os.scandir(inner) as entries:
+        for inner in sorted(path for path in folder.iterdir() if path.is_dir() or path.is_symlink()):
+            if not inner.exists():
+                raise ValueError(f"{inner}: a link that leads nowhere; correct or remove it")
+            with os.scandir(inner) if inner.is_dir() else nullcontext(()) as entries:
                 for entry in entries:
                     if entry.name.lower().endswith(".wav") and not entry.name.startswith("."):
                         yield inner, entry
+
+
+def check_entry(entry: os.DirEntry[str]) -> os.stat_result:
+    """What the file system says of a file.
+
+    Raises:
+        ValueError: It is no regular file, cannot be found out, or has a name that cannot be written down.
+    """
+    if UNWRITABLE.search(entry.name):
+        raise ValueError("its name holds signs that cannot be written down (control signs, no UTF-8); rename it")
+    try:
+        status = entry.stat()
+    except OSError as error:
+        what = "a link that leads nowhere" if entry.is_symlink() else "cannot be looked at"
+        raise ValueError(f"{what} ({error.strerror})") from None
+    if not stat.S_ISREG(status.st_mode):
+        raise ValueError("not a regular file")
+    return status
+
+
+def printable(path: str) -> str:
+    """A path as it can be shown and kept: signs that cannot be written down are escaped."""
+    return UNWRITABLE.sub(lambda sign: ascii(sign[0])[1:-1], path)
 
 
 def check_place(clip: Clip, folder: str) -> Clip:

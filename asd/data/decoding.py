@@ -21,8 +21,10 @@ def read_waveform(path: Path, *, sample_rate: int, min_samples: int) -> np.ndarr
         (samples,) int16.
 
     Raises:
-        ValueError: The file is missing, damaged, or of another format.
+        ValueError: The file is missing, damaged, of another format, or silent from end to end.
     """
+    if path.exists() and not path.is_file():
+        raise ValueError(f"{path}: cannot be read as sound (not a regular file)")
     try:
         missing = missing_bytes(path)
         with soundfile.SoundFile(path) as sound:
@@ -34,15 +36,17 @@ def read_waveform(path: Path, *, sample_rate: int, min_samples: int) -> np.ndarr
     if missing or len(samples) < promised:
         raise ValueError(f"{path}: truncated; its header promises more sound than the file holds. Copy it again")
     if len(samples) < min_samples:
-        raise ValueError(too_short(path, len(samples), min_samples))
+        raise ValueError(f"{path}: {too_short(len(samples), min_samples)}")
+    if samples.min() == samples.max():
+        raise ValueError(f"{path}: silent; all of its {len(samples)} samples are {samples[0]}")
     return samples
 
 
-def too_short(path: Path, n_samples: int, min_samples: int) -> str:
+def too_short(n_samples: int, min_samples: int) -> str:
     """What is wrong with a short clip."""
     if n_samples == 0:
-        return f"{path}: holds no sound (0 samples)"
-    return f"{path}: too short, {n_samples} samples; one piece needs {min_samples}"
+        return "holds no sound (0 samples)"
+    return f"too short, {n_samples} samples; one piece needs {min_samples}"
 
 
 def missing_bytes(path: Path) -> int:
@@ -84,12 +88,3 @@ def read_int16(path: Path, sound: soundfile.SoundFile) -> np.ndarray:
             f"{path}: floating-point samples reach {np.abs(values).max():g}; full scale is 1. Scale it down"
         )
     return np.clip(np.rint(values * FULL_SCALE), -FULL_SCALE, FULL_SCALE - 1).astype(np.int16)
-
-
-def refuse(problems: list[str]) -> None:
-    """Raises ValueError where there are problems, with all of them."""
-    if problems:
-        raise ValueError(
-            f"{len(problems)} clips cannot be used; correct or remove them, nothing is skipped:\n  "
-            + "\n  ".join(problems)
-        )

@@ -22,9 +22,10 @@ from tqdm import tqdm
 from asd.atomic import alone, remove_leftovers, replacing
 from asd.cores import n_cores
 from asd.data.clips import ClipTable
-from asd.data.decoding import FULL_SCALE, read_waveform, refuse, too_short
+from asd.data.decoding import FULL_SCALE, read_waveform, too_short
+from asd.data.usable import refuse
 
-SEAL = b"asdbank1"
+SEAL = b"asdbank2"  # of what is decoded, too: since 2, clips are not silent from end to end
 CLIPS_AT_ONCE = 256
 
 T = TypeVar("T")
@@ -68,7 +69,7 @@ class WaveformBank:
             progress: Whether to show a progress bar.
 
         Raises:
-            ValueError: Clips are damaged or of another format; the message names every one of them.
+            BadClipsError: Clips are damaged, silent or of another format; the message names every one of them.
         """
         paths = [table.absolute(row) for row in range(len(table))]
         file = cache.absolute() / f"{table.machine}-{content_key(table, paths, sample_rate)}.bank"
@@ -80,7 +81,8 @@ class WaveformBank:
                     lengths = make_once(paths, file, read, pool, bar.update)
         if lengths is None:
             raise OSError(f"{file}: does not hold what was just written; is the disk damaged?")
-        refuse([too_short(paths[row], lengths[row], min_samples) for row in np.flatnonzero(lengths < min_samples)])
+        short = np.flatnonzero(lengths < min_samples)
+        refuse({paths[row]: too_short(lengths[row], min_samples) for row in short})
         return cls(map_samples(file, int(lengths.sum())), torch.from_numpy(lengths), file)
 
     @classmethod
@@ -186,7 +188,7 @@ def read_lengths(file: Path, n_clips: int, pool: ThreadPoolExecutor) -> np.ndarr
     if content[-16:].tobytes() != seal(n_clips):
         return None
     lengths, checksums = np.frombuffer(content[-tail:-16].tobytes(), np.int64).reshape(2, n_clips)
-    if lengths.min() < 1 or 2 * lengths.sum() != len(content) - tail:
+    if lengths.min() < 1 or lengths.max() > len(content) or 2 * lengths.sum() != len(content) - tail:
         return None
     ends = 2 * lengths.cumsum()
     found = pool.map(lambda start, end: checksum(content[start:end]), ends - 2 * lengths, ends)
@@ -237,16 +239,17 @@ def decode_all(
         advance: Is called after each clip.
 
     Raises:
-        ValueError: Clips are unusable; the message names every one of them.
+        BadClipsError: Clips are unusable; the message names every one of them.
     """
-    problems: list[str] = []
+    problems: dict[Path, str] = {}
     lengths: list[int] = []
     checksums: list[int] = []
     with replacing(file) as temporary, open(temporary, "wb") as target:
-        for clip in in_order(lambda path: attempt(read, path), paths, pool):
+        clips = in_order(lambda path: attempt(read, path), paths, pool)
+        for path, clip in zip(paths, clips, strict=True):
             if isinstance(clip, str):
-                problems.append(clip)
-            else:
+                problems[path] = clip
+            elif not problems:
                 target.write(clip.data)
                 lengths.append(len(clip))
                 checksums.append(checksum(clip))
@@ -260,7 +263,7 @@ def attempt(read: Callable[[Path], np.ndarray], path: Path) -> np.ndarray | str:
     try:
         return read(path)
     except ValueError as error:
-        return str(error)
+        return str(error).removeprefix(f"{path}: ")
 
 
 def in_order(work: Callable[[Path], T], paths: list[Path], pool: ThreadPoolExecutor) -> Iterator[T]:

@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 
 from asd.atomic import write_json, write_text
+from asd.report.left_out import skipped_clips, write_left_out
 from asd.report.table import TableRow, csv_table, markdown_table, published_rows, text_table
 from asd.runs.folder import OUTPUTS, RunFolder, find_runs
 from asd.runs.identity import is_done, read_manifest
 from asd.runs.scores import ScoreTable, read_scores
 from asd.scoring.ensemble import combine, oracle_order, submissions
-from asd.scoring.metrics import MetricRow, Rule, machine_row, official_score, scorable, section_rows
+from asd.scoring.metrics import Group, MetricRow, Rule, machine_row, official_score, scorable, section_rows
 
 LOGMEL = "1-NN on mean log-mel"
 RULE: Rule = "2021"
@@ -40,10 +41,10 @@ class System:
 
     def table_row(self) -> TableRow:
         """Harmonic means in percent."""
-        cells = {machine: machine_row(rows) for machine, rows in self.rows.items()}
+        cells = {machine: machine_row(rows) for machine, rows in self.rows.items() if rows}
         percent = {machine: (100 * auc, 100 * pauc) for machine, (auc, pauc) in cells.items()}
-        score = official_score(row for rows in self.rows.values() for row in rows)
-        return TableRow(self.name, percent, self.note, 100 * score)
+        score = 100 * official_score(row for rows in self.rows.values() for row in rows) if cells else None
+        return TableRow(self.name, percent, self.note, score)
 
 
 def logmel_scores(name: str, machine: str) -> Path:
@@ -61,7 +62,8 @@ def write_results(config: Mapping[str, Any]) -> None:
     table = rows + published_rows()
     write_text(folder / "metrics.csv", metrics_csv(systems))
     write_text(folder / "table2.csv", csv_table(table))
-    about = about_data(runs)
+    left_out = write_left_out(folder, skipped_clips(runs, scorer), unmeasured(runs, scorer))
+    about = f"{about_data(runs)}\n{left_out}".rstrip()
     write_text(folder / "table2.md", f"{markdown_table(table)}\n{about}\n")
     write_json(folder / "summary.json", {row.system: row.official_score for row in rows})
     print(f"\n{text_table(table)}{about}\n\n{folder}/: metrics.csv, table2.md, table2.csv, summary.json")
@@ -111,21 +113,21 @@ def add(systems: dict[str, System], name: str, machine: str, rows: list[MetricRo
 
 
 def metric_rows(machine: str, table: ScoreTable) -> list[MetricRow]:
-    """AUC and pAUC of each section and domain that has both classes; the others are named.
-
-    Raises:
-        ValueError: No section and domain has both classes.
-    """
+    """AUC and pAUC of each section and domain that has both classes; `unmeasured` names the others."""
     clips = table.test_clips()
-    complete, incomplete = scorable(clips, RULE)
-    for group in incomplete:
-        print(
-            f"{machine} section {group.section:02d} {group.domain}: {group.n_normal} normal and "
-            f"{group.n_anomaly} anomalous test clips give no AUC: left out"
-        )
-    if not complete:
-        raise ValueError(f"{machine}: no section has both normal and anomalous test clips with known labels")
-    return section_rows(machine, clips, rule=RULE, only=complete)
+    return section_rows(machine, clips, rule=RULE, only=scorable(clips, RULE)[0])
+
+
+def unmeasured(runs: list[RunFolder], scorer: str) -> dict[str, list[Group]]:
+    """Of each machine, the sections and domains that give no AUC; where some labels are known, those with labels."""
+    found = {}
+    for machine, run in {run.machine: run for run in runs}.items():
+        table = read_scores(run.scores(scorer) / "scores.csv")
+        complete, incomplete = scorable(table.test_clips(), RULE)
+        unlabelled = {(int(s), str(d)) for s, d in zip(table.section, table.domain, strict=True)}
+        unknown = [Group(section, domain, 0, 0) for section, domain in sorted(unlabelled)]
+        found[machine] = incomplete if complete or incomplete else unknown
+    return found
 
 
 def submitted(
@@ -134,6 +136,8 @@ def submitted(
     """Submissions 1–4 of one machine (Report 2.5): name, note and averaged scores."""
     phase = choose_phase({system.partition("/")[2] for system in scores}, config["phase"])
     members = [s for s in scores if s.endswith(f"-s{config['seed']}/{phase}")]
+    if members and not any(rows.values()):
+        return []  # nothing to choose by, and nothing to show
     if not members:
         print(
             f"{machine}: no submissions: no scored run has seed={config['seed']} and the phase "

@@ -154,7 +154,8 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # zipfile and torch fail in many ways; all of them mean the file is unusable
         raise ValueError(f"{path} cannot be loaded: {error}") from None
-    if not isinstance(checkpoint, dict) or checkpoint.get("asd", {}).get("format") != FORMAT:
+    about = checkpoint.get("asd") if isinstance(checkpoint, dict) else None
+    if not isinstance(about, dict) or about.get("format") != FORMAT:
         raise ValueError(f"{path} is no checkpoint of this project (format {FORMAT})")
     return checkpoint
 

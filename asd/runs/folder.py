@@ -102,8 +102,18 @@ class RunFolder:
                 path.unlink()
 
     def read_config(self) -> dict[str, Any]:
-        """The configuration that the run was made with."""
-        return yaml.safe_load(self.config.read_text(encoding="utf-8"))
+        """The configuration that the run was made with; only plain values are read, nothing is resolved.
+
+        Raises:
+            ValueError: The file holds anything else.
+        """
+        try:
+            config = yaml.safe_load(self.config.read_text(encoding="utf-8"))
+        except yaml.YAMLError as error:
+            raise ValueError(f"{self.config}: no configuration of plain values ({error})") from None
+        if not isinstance(config, dict):
+            raise ValueError(f"{self.config}: no configuration, but {type(config).__name__}")
+        return config
 
     def write_config(self, config: Mapping[str, Any]) -> None:
         """Keeps the configuration as plain YAML."""

@@ -3,12 +3,14 @@
 import hashlib
 import importlib.metadata
 import json
+import os
 import platform
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from asd.atomic import write_json
+from asd.inside import inside
 from asd.rules import flatten
 from asd.runs.folder import RunFolder
 
@@ -96,10 +98,21 @@ def read_manifest(path: Path) -> dict[str, Any] | None:
     """The manifest, if it is there and every file it vouches for is unchanged; else None."""
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
-        intact = all(sha256(path.parent / name) == known for name, known in manifest["files"].items())
+        intact = all(sha256(vouched(path, name)) == known for name, known in manifest["files"].items())
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
     return manifest if intact else None
+
+
+def vouched(manifest: Path, name: str) -> Path:
+    """A file that a manifest vouches for: in the manifest's folder, or for scores in their run's.
+
+    Raises:
+        ValueError: It lies elsewhere, or is no file.
+    """
+    folder = manifest.parent
+    within = folder.parents[1] if folder.parent.name == "scores" else folder
+    return inside(within, os.path.relpath(folder / name, within))
 
 
 def is_done(run: RunFolder) -> bool:

@@ -1,5 +1,6 @@
 """A trained run as a thing that embeds and scores sound."""
 
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from asd.pieces.spectrogram import (
     piece_columns,
     spectrogram_settings,
 )
+from asd.rules import WORD
 from asd.runs.checkpoint import load_checkpoint, load_part
 from asd.runs.folder import RunFolder
 from asd.runs.identity import is_done, read_manifest
@@ -110,9 +112,18 @@ class StoredReferences:
 
 
 def read_references(path: Path) -> StoredReferences:
-    """Reads references.npz, without executing anything in it."""
-    with np.load(path, allow_pickle=False) as arrays:
-        return StoredReferences(**arrays)
+    """Reads references.npz, without executing anything in it.
+
+    Raises:
+        ValueError: The file holds anything else.
+    """
+    try:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
+            return StoredReferences(**arrays)
+    except (OSError, ValueError, TypeError, AttributeError, zipfile.BadZipFile) as error:
+        raise ValueError(
+            f"{path} cannot be read as references ({error}): run evaluate.py with overwrite=true"
+        ) from None
 
 
 @dataclass(frozen=True, eq=False)
@@ -187,6 +198,8 @@ def load_trained_run(path: Path, *, scorer: str, device: str) -> TrainedRun:
         ValueError: The run is not finished, or not evaluated with this scorer.
     """
     run = RunFolder(path)
+    if not WORD.allows(scorer):
+        raise ValueError(f"scorer={scorer}: the name of a folder under {run.path / 'scores'}, {WORD}")
     if not is_done(run):
         raise ValueError(f"{path} is no finished run: give outputs/<name>/<machine>/<run>/<phase> (train.py)")
     manifest = read_manifest(run.scores(scorer) / "manifest.json")

@@ -1,0 +1,291 @@
+"""Files from elsewhere run no code, name no file outside of their folder, and are refused with a message."""
+
+import ast
+import json
+import os
+import pickle
+import shutil
+import zipfile
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import yaml
+
+import asd
+from asd.data.clips import scan_machine
+from asd.data.waveforms import WaveformBank
+from asd.evaluation import evaluate
+from asd.experiment import open_clips, train
+from asd.inside import inside
+from asd.runs.checkpoint import load_checkpoint, newest_checkpoint
+from asd.runs.folder import RunFolder
+from asd.runs.identity import read_manifest, sha256, write_manifest
+from asd.runs.trained import load_embedder, read_references
+from asd.targets import refuse_foreign_targets
+
+Job = Callable[..., dict[str, Any]]
+ROOT = Path(__file__).parents[1]
+EXECUTED = Path("executed")
+
+
+class Evil:
+    """Unpickled, it makes a file."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (EXECUTED,)
+
+
+@pytest.fixture(scope="module")
+def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the outputs of a finished, evaluated run are kept, once there are any."""
+    return tmp_path_factory.mktemp("original") / "outputs"
+
+
+@pytest.fixture
+def run(original: Path, workplace: Path, job: Job) -> Iterator[RunFolder]:
+    """A finished, evaluated run; nothing may be executed by reading it."""
+    if not original.exists():
+        train(job("train"))
+        evaluate(job("evaluate"))
+        shutil.copytree("outputs", original)
+    shutil.copytree(original, "outputs", ignore=shutil.ignore_patterns(".cache"), dirs_exist_ok=True)
+    yield RunFolder(Path("outputs/main/fan/small-512x32-s0/train"))
+    assert not EXECUTED.exists()
+
+
+def test_the_trap_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    pickle.loads(pickle.dumps(Evil()))
+    assert EXECUTED.exists()
+
+
+def evil_checkpoint(path: Path) -> None:
+    torch.save({"asd": {"format": 1, "config": Evil()}, "state_dict": {}, "global_step": 1}, path)
+
+
+def evil_pickle(path: Path) -> None:
+    path.write_bytes(pickle.dumps(Evil()))
+
+
+def evil_legacy_checkpoint(path: Path) -> None:
+    torch.save({"asd": Evil()}, path, _use_new_zipfile_serialization=False)
+
+
+def evil_arrays(path: Path) -> None:
+    with open(path, "wb") as file:
+        np.savez(file, unit=np.array([Evil()], dtype=object), clip=np.zeros(1))
+
+
+def evil_yaml(path: Path) -> None:
+    path.write_text("!!python/object/apply:pathlib.Path.touch [executed]\n")
+
+
+@pytest.mark.parametrize("write", [evil_checkpoint, evil_pickle, evil_legacy_checkpoint, evil_arrays, evil_yaml])
+def test_a_malicious_checkpoint_is_refused(run: RunFolder, write: Callable[[Path], None]) -> None:
+    write(run.checkpoint)
+    run.previous_checkpoint.unlink(missing_ok=True)
+    with pytest.raises(ValueError, match=r"last\.ckpt cannot be loaded"):
+        load_checkpoint(run.checkpoint)
+    with pytest.raises(ValueError, match="has no checkpoint that loads"):
+        newest_checkpoint(run)
+    vouch(run)
+    with pytest.raises(ValueError, match=r"last\.ckpt cannot be loaded"):
+        asd.load_run(run.path)
+
+
+def vouch(run: RunFolder) -> None:
+    """Makes both manifests of a run agree with its files, as someone who forges a run would."""
+    for path in (run.manifest, run.scores("cosine") / "manifest.json"):
+        manifest = json.loads(path.read_text())
+        manifest["files"] = {name: sha256(path.parent / name) for name in manifest["files"]}
+        path.write_text(json.dumps(manifest))
+
+
+@pytest.mark.parametrize("content", [{}, {"asd": 3}, {"asd": {"format": 7}}, [1], {"asd": [1]}])
+def test_a_checkpoint_of_others_is_refused(run: RunFolder, content: Any) -> None:
+    torch.save(content, run.checkpoint)
+    with pytest.raises(ValueError, match="is no checkpoint of this project"):
+        load_checkpoint(run.checkpoint)
+
+
+@pytest.mark.parametrize("target", ["os.system", "asd.runs.folder.RunFolder", "asd.models.build.importlib"])
+def test_a_checkpoint_names_backbones_only(run: RunFolder, target: str) -> None:
+    content = torch.load(run.checkpoint, weights_only=True)
+    content["asd"]["config"]["backbone"] = {"_target_": target, "name": "x", "command": "touch executed"}
+    torch.save(content, run.checkpoint)
+    with pytest.raises(ValueError, match=r"backbone\._target_"):
+        load_embedder(run.checkpoint, torch.device("cpu"))
+
+
+@pytest.mark.parametrize(
+    "url", ["http://a.b/c.ckpt", "https://a.b/c.ckpt", "s3://b/c.ckpt", "file:///c.ckpt", "hf://c"]
+)
+def test_checkpoints_come_from_local_paths(run: RunFolder, job: Job, url: str) -> None:
+    with pytest.raises(ValueError, match="only local files are read"):
+        job("finetune", f"checkpoint='{url}'")
+    with pytest.raises(ValueError, match="no such checkpoint"):
+        load_checkpoint(Path(url))
+
+
+@pytest.mark.parametrize("write", [evil_arrays, evil_pickle, evil_yaml, lambda path: path.write_bytes(b"PK\x03\x04")])
+def test_malicious_references_are_refused(run: RunFolder, write: Callable[[Path], Any]) -> None:
+    write(run.references)
+    with pytest.raises(ValueError, match=r"references\.npz cannot be read as references"):
+        read_references(run.references)
+    vouch(run)
+    with pytest.raises(ValueError, match=r"references\.npz cannot be read as references"):
+        asd.load_run(run.path)
+
+
+def test_references_with_other_arrays_are_refused(run: RunFolder) -> None:
+    np.savez(run.references, unit=np.zeros((1, 2)), surprise=np.zeros(1))
+    with pytest.raises(ValueError, match="cannot be read as references"):
+        read_references(run.references)
+
+
+@pytest.mark.parametrize("write", [evil_pickle, evil_checkpoint, evil_arrays, evil_yaml])
+def test_a_malicious_cache_is_made_again(workplace: Path, write: Callable[[Path], None]) -> None:
+    table = scan_machine(Path("data"), "fan")
+    open_bank = partial(WaveformBank.open, table, Path("cache"), sample_rate=16_000, min_samples=1, progress=False)
+    bank = open_bank().file
+    assert bank is not None
+    samples = bank.read_bytes()
+    write(bank)
+    open_bank()
+    assert bank.read_bytes() == samples
+    assert not EXECUTED.exists()
+
+
+def test_a_cache_with_impossible_lengths_is_made_again(workplace: Path) -> None:
+    table = scan_machine(Path("data"), "fan")
+    open_bank = partial(WaveformBank.open, table, Path("cache"), sample_rate=16_000, min_samples=1, progress=False)
+    bank = open_bank().file
+    assert bank is not None
+    content, lengths = bank.read_bytes(), np.full(len(table), 2**62, np.int64)  # whose sum is 0 in 64 bits
+    bank.write_bytes(content[: -16 - 16 * len(table)] + lengths.tobytes() + content[-16 - 8 * len(table) :])
+    open_bank()
+    assert bank.read_bytes() == content
+
+
+@pytest.mark.parametrize("write", [evil_pickle, evil_yaml, lambda path: path.write_text('["a"]')])
+def test_a_malicious_list_of_unusable_clips_is_made_again(
+    workplace: Path, job: Job, write: Callable[[Path], Any]
+) -> None:
+    config = job("train", "data.on_bad_clip=skip")
+    table = scan_machine(Path("data"), "fan")
+    open_clips(config, table)
+    (verdict,) = Path("outputs/.cache").glob("*.unusable.json")
+    write(verdict)
+    assert open_clips(config, table).skipped == {}
+    assert json.loads(verdict.read_text()) == {}
+    assert not EXECUTED.exists()
+
+
+@pytest.mark.parametrize("write", [evil_yaml, evil_pickle, lambda path: path.write_text("[1, 2]"), Path.touch])
+def test_a_malicious_configuration_is_refused(run: RunFolder, write: Callable[[Path], Any]) -> None:
+    run.config.unlink()
+    write(run.config)
+    with pytest.raises(ValueError, match=r"config\.yaml|utf-8"):
+        run.read_config()
+
+
+def test_interpolations_in_the_configuration_of_a_run_stay_text(run: RunFolder) -> None:
+    config = yaml.safe_load(run.config.read_text())
+    config["name"] = "${oc.env:HOME}"
+    run.write_config(config)
+    assert run.read_config()["name"] == "${oc.env:HOME}"
+
+
+@pytest.mark.parametrize("name", ["/dev/zero", "/etc/hostname", "../../../../../../outside", "../outside", "pipe", "."])
+def test_a_manifest_vouches_for_files_of_its_run_only(tmp_path: Path, name: str) -> None:
+    run = RunFolder(tmp_path / "outputs/main/fan/small/train")
+    (run.path / "checkpoints").mkdir(parents=True)
+    (run.path.parent / "outside").write_text("secret")
+    (tmp_path / "outside").write_text("secret")
+    os.mkfifo(run.path / "pipe")  # reading it would never end
+    run.config.write_text("a: 1")
+    write_manifest(run.manifest, {"config.yaml": run.config})
+    assert read_manifest(run.manifest) is not None
+    manifest = json.loads(run.manifest.read_text())
+    manifest["files"][name] = sha256(tmp_path / "outside")
+    run.manifest.write_text(json.dumps(manifest))
+    assert read_manifest(run.manifest) is None
+
+
+def test_scores_vouch_for_files_of_their_run(run: RunFolder) -> None:
+    path = run.scores("cosine") / "manifest.json"
+    assert "../../references.npz" in json.loads(path.read_text())["files"]
+    assert read_manifest(path) is not None
+    shutil.copy(run.references, run.path.parent / "references.npz")
+    manifest = json.loads(path.read_text())
+    manifest["files"]["../../../references.npz"] = manifest["files"].pop("../../references.npz")
+    path.write_text(json.dumps(manifest))
+    assert read_manifest(path) is None
+
+
+@pytest.mark.parametrize("name", ["../x", "a/../../x", "/etc/hostname", "missing"])
+def test_names_stay_inside(tmp_path: Path, name: str) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "x").touch()
+    with pytest.raises(ValueError, match=r"leads out of|no such file"):
+        inside(tmp_path / "folder", name)
+
+
+def test_names_inside_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("a").touch()
+    assert inside(Path(), "a") == tmp_path / "a"
+    Path("link").symlink_to(tmp_path / "a")
+    assert inside(tmp_path, "b/../link").read_text() == ""
+
+
+@pytest.mark.parametrize("scorer", ["../../../other", "a/b", "..", ""])
+def test_a_scorers_name_stays_in_the_run(run: RunFolder, scorer: str) -> None:
+    with pytest.raises(ValueError, match="the name of a folder under"):
+        asd.load_run(run.path, scorer=scorer)
+
+
+def test_archives_of_weights_cannot_name_files(run: RunFolder) -> None:
+    with zipfile.ZipFile(run.references, "w") as archive:
+        archive.writestr("../../escaped.npy", b"x")
+    with pytest.raises(ValueError, match="cannot be read as references"):
+        read_references(run.references)
+    assert not list(Path().rglob("escaped*"))
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"launcher": {"_target_": "os.system"}},
+        {"a": [{"b": {"_target_": "subprocess.run"}}]},
+        {"job_logging": {"handlers": {"file": {"class": "evil.Handler"}}}},
+        {"job_logging": {"formatters": {"x": {"()": "evil.Formatter"}}}},
+        {"x": {"_target_": "hydrax.run"}},
+    ],
+)
+def test_code_from_elsewhere_is_not_named(values: Any) -> None:
+    with pytest.raises(ValueError, match=r"hydra\..* is not allowed: code comes from hydra\.\*"):
+        refuse_foreign_targets(values, "hydra")
+
+
+def calls(path: Path) -> Iterator[tuple[str, ast.Call]]:
+    """Every call in a file, by the text of what is called."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Call):
+            yield ast.unparse(node.func), node
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "asd").rglob("*.py")), ids=lambda path: path.name)
+def test_files_are_read_in_the_safe_way(path: Path) -> None:
+    for name, call in calls(path):
+        given = {keyword.arg: ast.unparse(keyword.value) for keyword in call.keywords}
+        assert name != "np.load" or given.get("allow_pickle") == "False"
+        assert name != "torch.load" or given.get("weights_only") == "True"
+        assert given.get("shell") != "True"
+        assert name not in {"eval", "exec", "os.system", "yaml.load", "yaml.unsafe_load", "joblib.load"}
+        assert not name.startswith(("pickle.load", "cloudpickle.load"))
