@@ -60,7 +60,10 @@ LIGHT = [
     "asd.cli",
     "asd.data.clips",
     "asd.data.usable",
+    "asd.runs.grid",
     "asd.runs.identity",
+    "asd.runs.overview",
+    "asd.runs.ranks",
     "asd.runs.skipped",
 ]
 

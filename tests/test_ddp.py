@@ -24,7 +24,7 @@ from asd.runs.ranks import Follower, hold_together
 from tests.factory import make_machine
 from tests.test_scripts import ROOT
 
-TINY = ["experiment=smoke", "data=folder", "data.root=data", "progress=false", "machine=fan", "save.every_n_steps=1"]
+TINY = ["experiment=smoke", "data=folder", "data.root=data", "progress=false", "machine=fan"]
 TWO = ["trainer=ddp", "trainer.max_epochs=-1", "trainer.accelerator=cpu"]
 
 
@@ -186,7 +186,7 @@ def test_two_processes_learn_what_one_does(tmp_path: Path, monkeypatch: pytest.M
 def test_several_devices_in_a_sweep_go_on_where_they_were(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     make_machine(tmp_path / "data")
-    options = [*TWO, "trainer.max_steps=400"]
+    options = [*TWO, "trainer.max_steps=100", "save.every_n_steps=3"]
     assert train("whole", *options).returncode == 0
     command = [sys.executable, str(ROOT / "train.py"), "-m", *TINY, "name=main", *options]
     folder = RunFolder(Path("outputs/main/fan/small-512x32-s0/train"))

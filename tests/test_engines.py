@@ -40,9 +40,9 @@ def needs(name: str) -> pytest.MarkDecorator:
     return pytest.mark.skipif(not there, reason=f"the extra {name} is not installed: pip install -e '.[{name}]'")
 
 
-def start(*arguments: str) -> subprocess.Popen[str]:
+def start(*arguments: str, machine: str = "fan,pump") -> subprocess.Popen[str]:
     """Types a sweep."""
-    command = [sys.executable, str(ROOT / "train.py"), "-m", *TINY, "machine=fan,pump", *arguments]
+    command = [sys.executable, str(ROOT / "train.py"), "-m", *TINY, f"machine={machine}", *arguments]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
@@ -86,7 +86,7 @@ def test_an_engine_runs_a_sweep(launcher: str) -> None:
 @pytest.mark.slow
 @needs("slurm")
 def test_a_preempted_job_is_queued_again_and_goes_on() -> None:
-    with start("hydra/launcher=submitit_local", "machine=fan", "trainer.max_steps=600") as sweep:
+    with start("hydra/launcher=submitit_local", "trainer.max_steps=600", machine="fan") as sweep:
         wait_for(FAN.metrics)
         holder = holder_of(FAN)
         assert holder is not None

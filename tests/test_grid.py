@@ -18,6 +18,7 @@ from asd.runs.folder import RunFolder
 from asd.runs.grid import Grid, cause_of_death
 from asd.runs.lock import hold, holder_of, pid_exists, start_time
 from asd.runs.overview import survey
+from asd.runs.parent import end_group
 from asd.runs.slots import share_gpus, share_out, visible_gpus
 from asd.runs.status import read_status, write_status
 from asd.runs.sweep import conduct
@@ -204,3 +205,17 @@ def test_outside_the_main_thread_no_signal_is_taken() -> None:
     thread.start()
     thread.join(60)
     assert survey(one.run, verify=True).state == "done"
+
+
+def test_a_group_that_is_gone_is_no_error() -> None:
+    with subprocess.Popen([sys.executable, "-c", ""], process_group=0) as process:
+        process.wait()
+    end_group(process.pid)
+
+
+@pytest.mark.slow
+@pytest.mark.ci
+def test_what_all_runs_are_forked_from_has_touched_no_gpu() -> None:
+    code = "import torch, threading, asd.experiment; print(torch.cuda.is_initialized(), threading.active_count())"
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert said.split() == ["False", "1"]

@@ -88,7 +88,7 @@ class Grid:
         assert process.pid is not None
         assert process.exitcode is not None
         end_group(process.pid)
-        leave_word(job.run, process.exitcode)
+        leave_word(job.run, process.exitcode, process.pid)
         if slot.to_log:
             print(f"{job.run.path}: {read_status(job.run)['state']}", flush=True)
         process.close()
@@ -137,12 +137,11 @@ def is_to_run(job: Job) -> bool:
     return holder is None
 
 
-def leave_word(run: RunFolder, exit_code: int) -> None:
+def leave_word(run: RunFolder, exit_code: int, pid: int) -> None:
     """Writes the status that a process without a last word could not write."""
-    if exit_code in (0, ELSEWHERE) or holder_of(run):
-        return
     status = read_status(run)
-    if status["state"] not in ("pending", "running") and exit_code > 0:
+    has_spoken = status.get("pid") == pid and status["state"] not in ("pending", "running")
+    if has_spoken or exit_code in (0, ELSEWHERE) or holder_of(run):
         return
     progress = {key: status[key] for key in ("epoch", "step", "n_steps") if key in status}
     if exit_code > 128:
