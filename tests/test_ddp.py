@@ -186,7 +186,7 @@ def test_two_processes_learn_what_one_does(tmp_path: Path, monkeypatch: pytest.M
 def test_several_devices_in_a_sweep_go_on_where_they_were(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     make_machine(tmp_path / "data")
-    options = [*TWO, "trainer.max_steps=100", "save.every_n_steps=3"]
+    options = [*TWO, "trainer.max_steps=40", "save.every_n_steps=3"]
     assert train("whole", *options).returncode == 0
     command = [sys.executable, str(ROOT / "train.py"), "-m", *TINY, "name=main", *options]
     folder = RunFolder(Path("outputs/main/fan/small-512x32-s0/train"))

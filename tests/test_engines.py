@@ -106,17 +106,21 @@ def test_a_preempted_job_is_queued_again_and_goes_on() -> None:
 @pytest.mark.slow
 @needs("joblib")
 def test_a_dead_worker_does_not_end_a_sweep_in_silence() -> None:
-    with start("hydra/launcher=joblib_pool", "hydra.launcher.n_jobs=1", "trainer.max_steps=2000") as sweep:
+    with start("hydra/launcher=joblib_pool", "trainer.max_steps=2000") as sweep:
         wait_for(FAN.metrics)
+        wait_for(PUMP.metrics)
         holder = holder_of(FAN)
         assert holder is not None
         worker = next(pid for pid in parents(holder.pid) if "loky" in Path(f"/proc/{pid}/cmdline").read_text())
         os.kill(worker, signal.SIGKILL)
         said = sweep.communicate(timeout=240)[0]
     assert sweep.returncode == 1
-    assert "1 stale, 1 pending" in said
+    assert "stale" in said
     assert "type the command again" in said
-    assert holder_of(FAN) is None
+    deadline = time.monotonic() + 30
+    while holder_of(FAN) or holder_of(PUMP):
+        assert time.monotonic() < deadline, "a run outlives its sweep"
+        time.sleep(0.1)
 
 
 @pytest.mark.slow
@@ -126,10 +130,9 @@ def test_two_schedulers_on_one_folder_share_the_work() -> None:
     said = [sweep.communicate(timeout=240)[0] for sweep in sweeps]
     for folder in (FAN, PUMP):
         assert is_done(folder)
-        assert "".join(said).count(f"[1/1] {folder.path}") + "".join(said).count(f"/2] {folder.path}") >= 1
         lines = [json.loads(line)["step"] for line in folder.metrics.read_text().splitlines()]
         assert lines == sorted(set(lines))
-        assert folder.log.read_text().count(": 22 clips") <= 1 or "is being worked on" in folder.log.read_text()
+        assert ("".join(said) + folder.log.read_text()).count(f"training {folder.path}: ") == 1
 
 
 @pytest.mark.parametrize(("launcher", "extra"), [("joblib_pool", "joblib"), ("ray_cluster", "ray"), ("slurm", "slurm")])
