@@ -4,9 +4,9 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from asd.commands import data, score, status
+from asd.commands import data, official, score, status
 
-COMMANDS = (data, score, status)
+COMMANDS = (data, official, score, status)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -207,7 +207,7 @@ def test_missing_things_are_named(tmp_path: Path) -> None:
         ("dev_data/fan/train/section_00_source_test_normal_0009.wav", "belongs into source_test"),
         ("dev_data/fan/source_test/section_00_target_test_normal_0009.wav", "belongs into target_test"),
         ("dev_data/fan/source_test/section_00_source_train_normal_0009.wav", "belongs into train"),
-        ("dev_data/fan/test/section_00_source_test_normal_0009.wav", "clips lie in train, source_test, target_test"),
+        ("dev_data/fan/tests/section_00_source_test_normal_0009.wav", "clips lie in train, source_test, target_test"),
         ("dev_data/fan/train/section_00_source_train_anomaly_0009.wav", "an anomaly among the training clips"),
         (f"eval_data/fan/train/{TRAIN}", f"the same name as dev_data/fan/train/{TRAIN}"),
     ],

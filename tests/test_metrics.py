@@ -194,9 +194,17 @@ def test_groups_of_2022_need_only_one_domains_anomalies() -> None:
     assert [(g.section, g.domain) for g in lacking] == [(4, BOTH), (4, "source")]
 
 
+def test_rule_of_2020_knows_no_domains() -> None:
+    (row,) = section_rows("fan", TWO_DOMAINS, rule="2020")
+    assert (row.section, row.domain, row.n_normal, row.n_anomaly) == (3, BOTH, 5, 3)
+    is_anomaly = TWO_DOMAINS.label == "anomaly"
+    assert row.auc == pytest.approx(slow_area(is_anomaly, TWO_DOMAINS.score, 1.0), abs=1e-12)
+    assert row.pauc == partial_auc(is_anomaly, TWO_DOMAINS.score, 0.1)
+
+
 def test_an_unknown_rule_is_refused() -> None:
-    with pytest.raises(ValueError, match="rule is '2020'; give 2021"):
-        scorable(TWO_DOMAINS, "2020")
+    with pytest.raises(ValueError, match="rule is '2019'; give 2020, 2021"):
+        scorable(TWO_DOMAINS, "2019")
 
 
 def test_bad_clips_are_named() -> None:

@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from asd.data.clips import MACHINES
+from asd.data.editions import EDITIONS, PARTS, edition_of
 from asd.rules import nearest
 
 
@@ -11,6 +12,8 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     """Adds the command and its subcommands."""
     data = commands.add_parser("data", help="make or fetch data").add_subparsers(required=True, metavar="COMMAND")
     add_simulate(data.add_parser("simulate", help="make a simulated factory", description=simulate_factory.__doc__))
+    add_get(data.add_parser("get", help="fetch an official data set", description=get_edition.__doc__))
+    add_check(data.add_parser("check", help="look at every file of a data set", description=check_folder.__doc__))
 
 
 def add_simulate(parser: argparse.ArgumentParser) -> None:
@@ -45,3 +48,55 @@ def simulate_factory(options: argparse.Namespace) -> int:
     sizes = {key: getattr(options, key) for key in ("sections", "source", "target", "test", "seed", "workers")}
     simulate(options.root, machines=options.machines, **sizes)
     return 0
+
+
+def add_get(parser: argparse.ArgumentParser) -> None:
+    """Options of `asd data get`."""
+    parser.add_argument("--edition", type=int, default=2021, help=f"one of {', '.join(map(str, EDITIONS))} (2021)")
+    parser.add_argument("--machine", nargs="+", default=[], metavar="NAME", help="such as fan pump (all)")
+    parser.add_argument("--part", default="dev,additional,evaluation", help=f"of {','.join(PARTS)} (%(default)s)")
+    parser.add_argument("--root", type=Path, required=True, help="folder that will hold dev_data and eval_data")
+    parser.add_argument("--mirror", default="", help="URL or folder with the paths of the official server")
+    parser.add_argument("--keep-archives", action="store_true", help="leave the archives in ROOT/.archives")
+    parser.add_argument("--dry-run", action="store_true", help="only say what it would take")
+    parser.set_defaults(command=get_edition)
+
+
+def get_edition(options: argparse.Namespace) -> int:
+    """Downloads, verifies and unpacks the official archives; typed again, it goes on where it was."""
+    from asd.data.download import get
+
+    machines = [name for words in options.machine for name in words.split(",")]
+    get(
+        edition_of(options.edition),
+        options.part.split(","),
+        machines,
+        options.root,
+        mirror=options.mirror,
+        keep_archives=options.keep_archives,
+        dry_run=options.dry_run,
+    )
+    return 0
+
+
+def add_check(parser: argparse.ArgumentParser) -> None:
+    """Options of `asd data check`."""
+    parser.add_argument("root", type=Path, metavar="DIR", help="folder with dev_data and/or eval_data")
+    parser.add_argument("--edition", type=int, default=2021, help=f"one of {', '.join(map(str, EDITIONS))} (2021)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write every finding to this file")
+    parser.add_argument("--partial", action="store_true", help="missing clips are a note, not a problem")
+    parser.add_argument("--workers", type=int, default=None, help="processes (one per core)")
+    parser.set_defaults(command=check_folder)
+
+
+def check_folder(options: argparse.Namespace) -> int:
+    """Checks every file of a data set against its edition; exit code 1 where there are problems."""
+    from asd.data.check import check, summary
+
+    report = check(options.root, edition_of(options.edition), partial=options.partial, workers=options.workers)
+    print(summary(report))
+    if options.json:
+        from asd.atomic import write_json
+
+        write_json(options.json, report.as_json())
+    return 1 if report.problems else 0

@@ -17,7 +17,7 @@ import numpy as np
 
 MACHINES = ("ToyCar", "ToyTrain", "fan", "gearbox", "pump", "slider", "valve")
 SETS = ("dev_data", "eval_data")
-FOLDERS = ("train", "source_test", "target_test")
+FOLDERS = ("train", "source_test", "target_test", "test")  # "test": both domains together, from 2022 on
 
 NAME = re.compile(
     r"section_(?P<section>\d{2})_(?P<domain>source|target)_(?P<split>train|test)"
@@ -288,7 +288,7 @@ def check_place(clip: Clip, folder: str) -> Clip:
     if folder not in FOLDERS:
         raise ValueError(f"lies in {folder}; clips lie in {', '.join(FOLDERS)}")
     expected = "train" if clip.split == "train" else f"{clip.domain}_test"
-    if folder != expected:
+    if folder not in (expected, clip.split):
         raise ValueError(f"lies in {folder}; by its name it belongs into {expected}")
     if clip.split == "train" and clip.label == "anomaly":
         raise ValueError("an anomaly among the training clips; training clips are normal")

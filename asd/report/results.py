@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from asd.report.table import TableRow, csv_table, markdown_table, published_rows
 from asd.runs.folder import OUTPUTS, RunFolder, find_runs
 from asd.runs.identity import is_done, read_manifest
 from asd.runs.scores import ScoreTable, read_scores
-from asd.scoring.ensemble import combine, oracle_order, submissions
+from asd.scoring.ensemble import How, Submission, combine, oracle_order, submissions
 from asd.scoring.metrics import Group, MetricRow, Rule, machine_row, official_score, scorable, section_rows
 
 LOGMEL = "1-NN on mean log-mel"
@@ -95,15 +95,25 @@ def collect(runs: list[RunFolder], config: Mapping[str, Any]) -> dict[str, Syste
             for run in runs
             if run.machine == machine
         }
+        tell_unlabelled(machine, next(iter(scores.values())))
         rows = {system: metric_rows(machine, table) for system, table in scores.items()}
         for system, found in rows.items():
             add(systems, system, machine, found, "")
-        for submission, note, table in submitted(machine, scores, rows, config):
-            add(systems, submission, machine, metric_rows(machine, table), note)
+        for submission in choose_submissions(machine, scores, rows, config):
+            found = metric_rows(machine, averaged(scores, submission.members, config["ensemble"]))
+            if found:
+                add(systems, submission.name, machine, found, submission.note)
         if logmel_scores(config["name"], machine).is_file():
             table = read_scores(logmel_scores(config["name"], machine))
             add(systems, LOGMEL, machine, metric_rows(machine, table), "learns nothing")
     return systems
+
+
+def tell_unlabelled(machine: str, table: ScoreTable) -> None:
+    """Names the sections whose test clips are scored and stand in no table: nobody knows their labels."""
+    if sections := sorted(set(table.section[(table.split == "test") & (table.label == "unknown")].tolist())):
+        numbers = ", ".join(f"{section:02d}" for section in sections)
+        print(f"{machine} section {numbers}: test clips without labels: scored, not in the table")
 
 
 def add(systems: dict[str, System], name: str, machine: str, rows: list[MetricRow], note: str) -> None:
@@ -130,28 +140,28 @@ def unmeasured(runs: list[RunFolder], scorer: str) -> dict[str, list[Group]]:
     return found
 
 
-def submitted(
+def choose_submissions(
     machine: str, scores: Mapping[str, ScoreTable], rows: Mapping[str, list[MetricRow]], config: Mapping[str, Any]
-) -> list[tuple[str, str, ScoreTable]]:
-    """Submissions 1–4 of one machine (Report 2.5): name, note and averaged scores."""
+) -> list[Submission]:
+    """Submissions 1–4 of one machine (Report 2.5); without labels the last alone, which needs no order."""
     phase = choose_phase({system.partition("/")[2] for system in scores}, config["phase"])
-    members = [s for s in scores if s.endswith(f"-s{config['seed']}/{phase}")]
-    if members and not any(rows.values()):
-        return []  # nothing to choose by, and nothing to show
+    members = sorted(s for s in scores if s.endswith(f"-s{config['seed']}/{phase}"))
     if not members:
         print(
             f"{machine}: no submissions: no scored run has seed={config['seed']} and the phase "
             f"{phase or 'of your choice (there are several fine-tunings: name one, phase=…)'}"
         )
         return []
-    order = oracle_order({system: machine_row(rows[system])[0] for system in members})
-    found = []
-    for submission in submissions(order):
-        first = scores[submission.members[0]]
-        chosen = {system: aligned(scores[system], first) for system in submission.members}
-        average = combine(chosen, config["ensemble"], is_train=first.is_train)
-        found.append((submission.name, submission.note, first.with_score(average)))
-    return found
+    if not all(rows[system] for system in members):
+        return submissions(members)[-1:]
+    return submissions(oracle_order({system: machine_row(rows[system])[0] for system in members}))
+
+
+def averaged(scores: Mapping[str, ScoreTable], members: Sequence[str], how: How) -> ScoreTable:
+    """The scores of an ensemble of systems."""
+    first = scores[members[0]]
+    chosen = {system: aligned(scores[system], first) for system in members}
+    return first.with_score(combine(chosen, how, is_train=first.is_train))
 
 
 def choose_phase(phases: set[str], asked: str | None) -> str | None:

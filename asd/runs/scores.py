@@ -50,6 +50,10 @@ class ScoreTable:
         """The same clips with other scores."""
         return replace(self, score=score)
 
+    def select(self, mask: NDArray[np.bool_]) -> "ScoreTable":
+        """The clips that a mask chooses."""
+        return ScoreTable(*(getattr(self, field.name)[mask] for field in fields(self)))
+
     def test_clips(self) -> TestClips:
         """The test clips whose label is known."""
         rows = (self.split == "test") & (self.label != "unknown")

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 from sklearn.metrics import roc_auc_score
 
-Rule = Literal["2021", "2022"]  # "2022" stands for 2022 and later
+Rule = Literal["2020", "2021", "2022"]  # "2022" stands for 2022 and later
 BOTH = "both"  # the domain of a row that takes a section's two domains together
 
 OFFICIAL_MAX_FPR = 0.1  # of every edition
@@ -112,7 +112,8 @@ def hmean(values: Iterable[float]) -> float:
 def scorable(clips: TestClips, rule: Rule) -> tuple[list[Group], list[Group]]:
     """The sections and domains whose test clips have both classes, and those that lack one.
 
-    Rule 2021 takes each domain by itself. From 2022 on a domain's normal clips meet the anomalies of both
+    Rule 2020 knows no domains: a section (then called ID) is one group named `both`. Rule 2021 takes each domain by
+    itself. From 2022 on a domain's normal clips meet the anomalies of both
     domains (AUC), and a section as a whole is a group named `both` (pAUC).
     """
     groups = [Group(s, d, *_class_counts(clips, s, d, rule)) for s, d in _keys(clips, rule)]
@@ -133,7 +134,7 @@ def section_rows(
     Args:
         machine: name of the machine.
         clips: its scored test clips with known labels.
-        rule: `2021`, or `2022` for that year and later.
+        rule: `2020`, `2021`, or `2022` for that year and later.
         max_fpr: end of the partial AUC.
         only: the groups wanted, as `scorable` gave them; None: all, which must then be complete.
 
@@ -166,8 +167,8 @@ def official_score(rows: Iterable[MetricRow]) -> float:
 def _row(machine: str, clips: TestClips, group: Group, rule: Rule, max_fpr: float) -> MetricRow:
     used = _members(clips, group.section, group.domain, rule)
     labels, scores = clips.label[used] == "anomaly", clips.score[used]
-    has_auc = rule == "2021" or group.domain != BOTH
-    has_pauc = rule == "2021" or group.domain == BOTH
+    has_auc = rule != "2022" or group.domain != BOTH
+    has_pauc = rule != "2022" or group.domain == BOTH
     return MetricRow(
         machine,
         *group,
@@ -179,7 +180,9 @@ def _row(machine: str, clips: TestClips, group: Group, rule: Rule, max_fpr: floa
 def _keys(clips: TestClips, rule: Rule) -> list[tuple[int, str]]:
     """Sections and domains that the clips show, in order; what is not there is not assumed."""
     if rule not in get_args(Rule):
-        raise ValueError(f"rule is {rule!r}; give 2021, or 2022 for that year and later")
+        raise ValueError(f"rule is {rule!r}; give 2020, 2021, or 2022 for that year and later")
+    if rule == "2020":
+        return sorted({(int(section), BOTH) for section in clips.section})
     keys = {(int(s), str(d)) for s, d in zip(clips.section, clips.domain, strict=True)}
     if rule == "2022":
         keys |= {(section, BOTH) for section, _ in keys}
