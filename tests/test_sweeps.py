@@ -78,7 +78,7 @@ def check_grid(n_kills: int) -> None:
 
 def wait_for_work(command: subprocess.Popen[bytes]) -> None:
     """Waits until a run is worked on, or the sweep has ended."""
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 300
     while command.poll() is None and not children():
         assert time.monotonic() < deadline, "no run began"
         time.sleep(0.05)
