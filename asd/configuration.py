@@ -22,13 +22,14 @@ from omegaconf.errors import OmegaConfBaseException
 from asd.contradictions import refuse_contradictions
 from asd.data.clips import MACHINES
 from asd.launchers import require_launcher
+from asd.methods import refuse_foreign_keys
 from asd.requirements import require
 from asd.rules import check, find_rule, nearest
 from asd.runs.folder import address
 from asd.runs.grid import Grid
 from asd.runs.sweep import conduct
 from asd.runs.worker import Job, Slot
-from asd.schema import SCHEMAS
+from asd.schema import SCHEMAS, schema_of
 from asd.targets import refuse_foreign_targets
 from asd.typed import check_group, check_once, check_options, check_words, unreadable
 
@@ -122,6 +123,8 @@ def preflight(name: str, arguments: list[str]) -> Plan:
         for override in parse(typed):
             check_override(override, name)
         check_once(typed)
+        if name == "train":
+            check_methods({override.key_or_group: override for override in parse(typed)})
         settings = hydra_settings(name, typed)
         is_sweep = len(typed) < len(arguments) or settings.mode == RunMode.MULTIRUN
         if not is_sweep:
@@ -171,6 +174,16 @@ def check_key(key: str, name: str) -> None:
     if not any(known.startswith(f"{key}.") for known in schema):
         groups = {folder.name: schema["name"] for folder in CONF.iterdir() if folder.is_dir()}
         find_rule(key, {**schema, **groups})
+
+
+def check_methods(typed: Mapping[str, Override]) -> None:
+    """Raises ValueError where a key or group belongs to another method than the one asked for."""
+    if "method" in typed:
+        method = typed["method"]
+        values = method.sweep_string_iterator() if method.is_sweep_override() else [method.value()]
+        refuse_foreign_keys(typed, [str(value) for value in values])
+    elif "experiment" not in typed:  # which may name a method itself
+        refuse_foreign_keys(typed, ["arcface"])
 
 
 def require_known_to_sweep(sweep: DictConfig, job: DictConfig) -> None:
@@ -243,7 +256,7 @@ def checked(config: DictConfig, name: str) -> dict[str, Any]:
         ValueError: A key is missing, unknown or not allowed, or the data set is missing.
     """
     plain = resolved(config)
-    check(plain, SCHEMAS[name])
+    check(plain, schema_of(plain, name))
     refuse_contradictions(plain, name)
     require(plain, name)
     return plain

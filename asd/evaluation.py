@@ -13,16 +13,18 @@ from tqdm import tqdm
 
 from asd.allocator import keep_freed_memory
 from asd.atomic import remove_leftovers, replacing
+from asd.baselines.score import score_baseline
 from asd.data.clips import ClipTable
 from asd.data.usable import Usable, open_usable, scan_clips
 from asd.data.waveforms import WaveformBank
-from asd.pieces.spectrogram import min_samples, spectrogram_settings
+from asd.pieces.shortest import shortest_clip
 from asd.report.results import logmel_scores, write_results
 from asd.requirements import machine_list
 from asd.runs.folder import RunFolder, find_runs
 from asd.runs.identity import is_done, read_manifest, sha256, write_manifest
 from asd.runs.interruption import interruptible
 from asd.runs.lock import hold
+from asd.runs.method import is_baseline, scorer_of
 from asd.runs.scores import ScoreTable, write_scores
 from asd.runs.skipped import refuse_other_training, write_skipped
 from asd.runs.trained import Embedder, load_embedder
@@ -60,17 +62,17 @@ def is_scored(run: RunFolder, config: Mapping[str, Any]) -> bool:
     Raises:
         ValueError: Another scorer's scores stand under the same name.
     """
-    scorer = config["scorer"]
-    manifest = read_manifest(run.scores(scorer["name"]) / "manifest.json")
+    scorer = scorer_of(run.read_config(), config)
+    manifest = read_manifest(run.scores(scorer.name) / "manifest.json")
     if manifest is None or config["overwrite"] or manifest["checkpoint"] != sha256(run.checkpoint):
         return False
     if config["data"]["on_bad_clip"] == "error" and manifest["skipped"]:
         return False
-    settings = scorer_settings(config)
+    settings = scorer.settings
     if manifest["scorer"] != settings:
         differing = [f"{key}: {manifest['scorer'][key]} → {settings[key]}" for key in settings]
         raise ValueError(
-            f"{run.scores(scorer['name'])} holds scores of other settings ({', '.join(differing)}): "
+            f"{run.scores(scorer.name)} holds scores of other settings ({', '.join(differing)}): "
             f"name this scorer, scorer.name=…, or give overwrite=true"
         )
     return True
@@ -83,9 +85,13 @@ def scorer_settings(config: Mapping[str, Any]) -> dict[str, Any]:
 
 def score_run(run: RunFolder, config: Mapping[str, Any]) -> None:
     """Embeds and scores all clips of a run's machine and keeps references, scores and manifest."""
-    settings = scorer_settings(config)
-    embedder = load_embedder(run.checkpoint, choose_device(config["accelerator"]))
+    device, made_with = choose_device(config["accelerator"]), run.read_config()
     clips = open_clips(run, config)
+    if is_baseline(made_with):
+        score_baseline(run, scorer_of(made_with, config), clips, device=device, progress=config["progress"])
+        return
+    settings = scorer_settings(config)
+    embedder = load_embedder(run.checkpoint, device)
     table, bank = clips.table, clips.bank
     unit = embed_clips(embedder, bank, settings["stride"], run, config["progress"])
     write_references(run, table, unit)
@@ -124,8 +130,7 @@ def open_clips(run: RunFolder, config: Mapping[str, Any]) -> Usable[WaveformBank
             f"the clips of {run.machine} under {root} are not those that {run.path} was trained on: "
             f"give their place, data.root=DIR, or train again under another name"
         )
-    settings, cache = spectrogram_settings(made_with["input"]), Path(config["data"]["cache"])
-    rate, least = settings.sample_rate, min_samples(settings)
+    cache, rate, least = Path(config["data"]["cache"]), made_with["input"]["sample_rate"], shortest_clip(made_with)
     open_bank = partial(
         WaveformBank.open, cache=cache, sample_rate=rate, min_samples=least, progress=config["progress"]
     )

@@ -16,19 +16,24 @@ from torch import nn
 
 from asd.allocator import keep_freed_memory
 from asd.atomic import remove_leftovers
+from asd.baselines import build as baselines
 from asd.data.clips import ClipTable
 from asd.data.datamodule import MachineDataModule
 from asd.data.sampling import BalancedSource, Draw, StepPlan, TargetStep
 from asd.data.simulate import simulate
 from asd.data.usable import Usable, open_usable, scan_clips
 from asd.data.waveforms import WaveformBank
+from asd.data.windowing import WindowDraw
+from asd.data.windows import WindowDataModule
 from asd.models.arcface import ArcFace
 from asd.models.backbone import Backbone
+from asd.models.baseline import Baseline
 from asd.models.build import build_backbone
 from asd.models.classifier import SectionClassifier
 from asd.models.freezing import freeze
 from asd.models.synchronised import synchronise
-from asd.pieces.spectrogram import min_samples, n_columns, spectrogram_settings
+from asd.pieces.shortest import shortest_clip
+from asd.pieces.spectrogram import n_columns, spectrogram_settings
 from asd.report.dashboard import close_loggers, wandb_logger
 from asd.requirements import find_phase1, with_fingerprint
 from asd.runs.checkpoint import AtomicCheckpointIO, KeepLast, load_checkpoint, load_part, newest_checkpoint
@@ -37,6 +42,7 @@ from asd.runs.folder import RunFolder, address
 from asd.runs.identity import is_done, refuse_other, write_manifest
 from asd.runs.interruption import Interruption, interruptible
 from asd.runs.lock import Lock
+from asd.runs.method import is_baseline
 from asd.runs.ranks import Follower, hold_together, rank
 from asd.runs.record import EpochRecord, read_record
 from asd.runs.skipped import keep_skipped, write_skipped
@@ -169,20 +175,27 @@ def fit(
         interruption.patient = False
         close_loggers(trainer)
     if rank() == 0:
-        assert isinstance(model.backbone, Backbone)
-        finish(run, config, frozen, parts=list(model.backbone.parts()), skipped=clips.skipped)
+        finish(run, config, frozen, parts=parts_of(model), skipped=clips.skipped)
 
 
-def clips_of(table: ClipTable, draw: Draw) -> list[str]:
+def clips_of(table: ClipTable, draw: Draw | WindowDraw) -> list[str]:
     """The paths of the clips of a step, mixed-in ones too."""
     return [str(table.path[row]) for row in np.concatenate([draw.clip, draw.partner])]
 
 
-def describe(model: SectionClassifier, table: ClipTable, frozen: list[str]) -> str:
+def describe(model: SectionClassifier | Baseline, table: ClipTable, frozen: list[str]) -> str:
     """One line about what is trained."""
     count = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
     still = f", {len(frozen)} tensors frozen" if frozen else ""
     return f"{len(table)} clips, {len(table.sections)} sections, {count / 1e6:.2f} M weights learn{still}"
+
+
+def parts_of(model: SectionClassifier | Baseline) -> list[str]:
+    """The names of the parts that fine-tuning can freeze; a baseline is not fine-tuned."""
+    if isinstance(model, Baseline):
+        return []
+    assert isinstance(model.backbone, Backbone)
+    return list(model.backbone.parts())
 
 
 def finish(
@@ -201,8 +214,10 @@ def finish(
     write_status(run, "done", epoch=last["epoch"], step=last["step"])
 
 
-def build_data(config: Mapping[str, Any], clips: Usable[WaveformBank]) -> MachineDataModule:
+def build_data(config: Mapping[str, Any], clips: Usable[WaveformBank]) -> MachineDataModule | WindowDataModule:
     """The DataModule: the bank of waveforms and the plan of the steps."""
+    if is_baseline(config):
+        return baselines.build_data(config, clips.table, clips.bank)
     settings = spectrogram_settings(config["input"])
     plan: StepPlan = SAMPLINGS[config["sampling"]](
         clips.table,
@@ -218,8 +233,7 @@ def build_data(config: Mapping[str, Any], clips: Usable[WaveformBank]) -> Machin
 
 def open_clips(config: Mapping[str, Any], table: ClipTable) -> Usable[WaveformBank]:
     """The clips that can be used, decoded, from the cache where they are there."""
-    settings, cache = spectrogram_settings(config["input"]), Path(config["data"]["cache"])
-    rate, least = settings.sample_rate, min_samples(settings)
+    cache, rate, least = Path(config["data"]["cache"]), config["input"]["sample_rate"], shortest_clip(config)
     open_bank = partial(
         WaveformBank.open, cache=cache, sample_rate=rate, min_samples=least, progress=config["progress"]
     )
@@ -240,8 +254,12 @@ def length(trainer: Mapping[str, Any], n_steps_per_epoch: int) -> int:
     raise ValueError("a training needs a length: give trainer.max_epochs or trainer.max_steps, at least 1")
 
 
-def build_model(config: Mapping[str, Any], table: ClipTable, n_steps: int) -> tuple[SectionClassifier, list[str]]:
+def build_model(
+    config: Mapping[str, Any], table: ClipTable, n_steps: int
+) -> tuple[SectionClassifier | Baseline, list[str]]:
     """The network at its start — random in phase 1, the phase-1 run's in phase 2 — and what is frozen in it."""
+    if is_baseline(config):
+        return baselines.build_model(config, table, n_steps)
     torch.manual_seed(config["seed"])
     shape = {"n_bins": config["input"]["n_bins"], "n_frames": config["input"]["n_frames"]}
     backbone = build_backbone(config["backbone"], **shape)

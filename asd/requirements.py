@@ -11,6 +11,7 @@ from asd.data.usable import OnBadClip, scan_clips
 from asd.rules import nearest
 from asd.runs.folder import OUTPUTS, RunFolder, address, find_runs
 from asd.runs.identity import differences, is_done, read_manifest, refuse_other
+from asd.runs.method import is_baseline
 
 FREEZING = ("until_last_block", "backbone", "arcface")  # models/freezing, which imports torch
 LONGEST_NAME = 255  # bytes
@@ -79,6 +80,8 @@ def require_shares(config: Mapping[str, Any]) -> None:
     """Raises ValueError where several devices cannot take equal shares of a batch."""
     size, devices = config["batch_size"], config["trainer"]["devices"]
     n_devices = len(devices) if isinstance(devices, list) else devices
+    if is_baseline(config) and n_devices != 1:
+        raise ValueError(f"trainer.devices={devices}: a baseline trains on one device, give trainer.devices=1")
     if isinstance(n_devices, int) and n_devices > 1 and size % n_devices:
         raise ValueError(
             f"batch_size={size} cannot be shared out equally among {n_devices} devices: take trainer.devices so that "

@@ -1,6 +1,8 @@
 """What each key of a configuration may hold."""
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 from asd.rules import ANYTHING, COUNT, FLAG, NULL, PATH, WORD, AnyOf, Choice, ListOf, Number, Rule, Text, or_null
 
@@ -91,8 +93,52 @@ _TRAINING: dict[str, Rule] = {
     "progress": FLAG,
 }
 
+_OF_ARCFACE = ("sampling", "mixup.", "optimizer.", "input.", "loss.", "backbone.", "channels_last")
+
+# What the baselines share: what every training has, and log-mel windows learnt with Adam.
+_WINDOWS: dict[str, Rule] = {
+    **{key: rule for key, rule in _TRAINING.items() if not key.startswith(_OF_ARCFACE)},
+    "trainer.devices": Choice((1,)),  # an epoch's windows are counted for one process
+    "trainer.num_nodes": Choice((1,)),
+    "sampling": Choice(("windows",)),
+    "hold_out": Number(0, 0.9),
+    "weights": or_null(PATH),
+    "optimizer.lr": Number(0, 1e3),
+    "optimizer.beta1": Number(0, 0.999999),
+    "optimizer.beta2": Number(0, 0.999999999),
+    "optimizer.epsilon": Number(1e-30, 1),
+    "input.name": WORD,
+    "input.sample_rate": COUNT,
+    "input.n_fft": Number(2, whole=True),
+    "input.hop_length": COUNT,
+    "input.n_mels": COUNT,
+    "input.power": Number(1e-3, 10),
+    "input.pad": Choice(("reflect", "zeros")),
+    "input.n_frames": COUNT,
+    "input.frame_hop": COUNT,
+    "backbone.name": WORD,
+    "backbone.batchnorm.epsilon": Number(1e-12, 1),
+    "backbone.batchnorm.momentum": Number(0, 1),
+}
+
+BASELINES: dict[str, dict[str, Rule]] = {
+    "autoencoder": {
+        **_WINDOWS,
+        "method": Choice(("autoencoder",)),
+        "backbone.n_hidden": COUNT,
+        "backbone.n_bottleneck": COUNT,
+    },
+    "mobilenetv2": {
+        **_WINDOWS,
+        "method": Choice(("mobilenetv2",)),
+        "backbone.width": Choice((0.35, 0.5, 0.75, 1.0, 1.4)),
+    },
+}
+
+OF_METHOD: dict[str, dict[str, Rule]] = {"arcface": _TRAINING, **BASELINES}
+
 SCHEMAS: dict[str, dict[str, Rule]] = {
-    "train": _TRAINING,
+    "train": {**BASELINES["autoencoder"], **BASELINES["mobilenetv2"], **_TRAINING},  # any key of any method
     "finetune": {
         **_TRAINING,
         "phase": Choice(("finetune",)),
@@ -105,6 +151,8 @@ SCHEMAS: dict[str, dict[str, Rule]] = {
         "seed": SEED,
         "phase": or_null(WORD),
         "ensemble": Choice(("mean", "zscore", "rank")),
+        "log_odds.formula": Choice(("official_2021", "corrected_2022")),
+        "log_odds.hop": COUNT,
         "logmel_neighbour": FLAG,
         "overwrite": FLAG,
         "accelerator": Choice(("auto", "cpu", "gpu")),
@@ -119,3 +167,17 @@ SCHEMAS: dict[str, dict[str, Rule]] = {
         "scorer.references": Choice(("both", "source", "target", "nearest")),
     },
 }
+
+
+def schema_of(config: Mapping[str, Any], script: str) -> dict[str, Rule]:
+    """The rules for a composed configuration: its script's, and of a training its method's alone.
+
+    Raises:
+        ValueError: A baseline cannot be fine-tuned.
+    """
+    method = config.get("method")
+    if method is None:
+        return _TRAINING if script == "train" else SCHEMAS[script]
+    if script == "finetune":
+        raise ValueError(f"method={method}: a baseline has one phase: python train.py method={method}")
+    return BASELINES[method]

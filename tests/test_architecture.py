@@ -16,9 +16,11 @@ KNOWS = {
     "hydra": {"configuration.py"},
     "omegaconf": {"configuration.py"},
     "wandb": {"report/dashboard.py"},
-    "timm": {"models/timm_cnn.py"},
+    "timm": {"models/timm_cnn.py", "models/mobilenetv2.py"},
     "pytorch_lightning": {
         "data/datamodule.py",
+        "data/windows.py",
+        "models/baseline.py",
         "models/classifier.py",
         "experiment.py",
         "runs/checkpoint.py",
@@ -37,6 +39,7 @@ ROOMS = [
     "targets",
     "inside",
     "launchers",
+    "methods",
     "atomic",
     "cores",
     "allocator",
@@ -48,6 +51,7 @@ ROOMS = [
     "runs",
     "report",
     "requirements",
+    "baselines",
 ]
 ROOMS += ["configuration", "experiment", "evaluation", "commands", "cli"]
 

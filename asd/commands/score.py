@@ -13,7 +13,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     parser.add_argument("run", type=Path, metavar="RUN_DIR", help="outputs/<name>/<machine>/<run>/<phase>")
     parser.add_argument("clips", type=Path, nargs="+", metavar="clip.wav")
     parser.add_argument("--section", type=int, help="of all the recordings; else read from their names")
-    parser.add_argument("--scorer", default="cosine", help="whose settings to use (%(default)s)")
+    parser.add_argument("--scorer", help="whose settings to use (cosine; a baseline's own)")
     parser.add_argument("--json", action="store_true", help="also the pieces and the nearest training clips")
     parser.set_defaults(command=score_recordings)
 

@@ -59,6 +59,6 @@ def write_rows(path: Path, columns: tuple[str, ...], rows: Iterable[tuple[object
     write_text(path, text.getvalue())
 
 
-def skipped_clips(runs: Iterable[RunFolder], scorer: str) -> dict[tuple[str, str], str]:
-    """Of each machine and file that one of the runs' evaluations left out: why."""
-    return {(run.machine, clip): why for run in runs for clip, why in read_skipped(run.scores(scorer)).items()}
+def skipped_clips(scored: Iterable[tuple[RunFolder, Path]]) -> dict[tuple[str, str], str]:
+    """Of each machine and file that one of the runs' evaluations, with these folders of scores, left out: why."""
+    return {(run.machine, clip): why for run, folder in scored for clip, why in read_skipped(folder).items()}

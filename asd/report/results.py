@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from asd.atomic import write_json, write_text
+from asd.report.baselines import ScoredBaseline, scored_baselines
 from asd.report.left_out import skipped_clips, write_left_out
 from asd.report.table import TableRow, csv_table, markdown_table, published_rows, text_table
 from asd.runs.folder import OUTPUTS, RunFolder, find_runs
@@ -56,14 +57,16 @@ def write_results(config: Mapping[str, Any]) -> None:
     """Rebuilds metrics.csv, table2 and summary.json from all scored runs under the name, and prints the table."""
     name, scorer = config["name"], config["scorer"]["name"]
     runs = scored_runs(name, scorer)
-    systems = collect(runs, config)
+    baselines = scored_baselines(config)
+    systems = collect(runs, baselines, config)
     folder = OUTPUTS / name / "results"
     rows = [system.table_row() for system in systems.values()]
     table = rows + published_rows()
     write_text(folder / "metrics.csv", metrics_csv(systems))
     write_text(folder / "table2.csv", csv_table(table))
-    left_out = write_left_out(folder, skipped_clips(runs, scorer), unmeasured(runs, scorer))
-    about = f"{about_data(runs)}\n{left_out}".rstrip()
+    scored = [(run, run.scores(scorer)) for run in runs] + [(found.run, found.scores.parent) for found in baselines]
+    left_out = write_left_out(folder, skipped_clips(scored), unmeasured(scored))
+    about = f"{about_data([run for run, _ in scored])}\n{left_out}".rstrip()
     write_text(folder / "table2.md", f"{markdown_table(table)}\n{about}\n")
     write_json(folder / "summary.json", {row.system: row.official_score for row in rows})
     print(f"\n{text_table(table)}{about}\n\n{folder}/: metrics.csv, table2.md, table2.csv, summary.json")
@@ -86,16 +89,17 @@ def scored_runs(name: str, scorer: str) -> list[RunFolder]:
     ]
 
 
-def collect(runs: list[RunFolder], config: Mapping[str, Any]) -> dict[str, System]:
-    """All systems: single runs, submissions, the reference system."""
+def collect(runs: list[RunFolder], baselines: list[ScoredBaseline], config: Mapping[str, Any]) -> dict[str, System]:
+    """All systems: single runs, submissions, the reference system, baselines."""
     systems: dict[str, System] = {}
-    for machine in sorted({run.machine for run in runs}):
+    for machine in sorted({run.machine for run in [*runs, *(found.run for found in baselines)]}):
         scores = {
             run.system: read_scores(run.scores(config["scorer"]["name"]) / "scores.csv")
             for run in runs
             if run.machine == machine
         }
-        tell_unlabelled(machine, next(iter(scores.values())))
+        if scores:
+            tell_unlabelled(machine, next(iter(scores.values())))
         rows = {system: metric_rows(machine, table) for system, table in scores.items()}
         for system, found in rows.items():
             add(systems, system, machine, found, "")
@@ -106,6 +110,8 @@ def collect(runs: list[RunFolder], config: Mapping[str, Any]) -> dict[str, Syste
         if logmel_scores(config["name"], machine).is_file():
             table = read_scores(logmel_scores(config["name"], machine))
             add(systems, LOGMEL, machine, metric_rows(machine, table), "learns nothing")
+        for run, path, note in (found for found in baselines if found.run.machine == machine):
+            add(systems, run.system, machine, metric_rows(machine, read_scores(path)), note)
     return systems
 
 
@@ -128,11 +134,11 @@ def metric_rows(machine: str, table: ScoreTable) -> list[MetricRow]:
     return section_rows(machine, clips, rule=RULE, only=scorable(clips, RULE)[0])
 
 
-def unmeasured(runs: list[RunFolder], scorer: str) -> dict[str, list[Group]]:
+def unmeasured(scored: list[tuple[RunFolder, Path]]) -> dict[str, list[Group]]:
     """Of each machine, the sections and domains that give no AUC; where some labels are known, those with labels."""
     found = {}
-    for machine, run in {run.machine: run for run in runs}.items():
-        table = read_scores(run.scores(scorer) / "scores.csv")
+    for machine, folder in {run.machine: folder for run, folder in scored}.items():
+        table = read_scores(folder / "scores.csv")
         complete, incomplete = scorable(table.test_clips(), RULE)
         unlabelled = {(int(s), str(d)) for s, d in zip(table.section, table.domain, strict=True)}
         unknown = [Group(section, domain, 0, 0) for section, domain in sorted(unlabelled)]
@@ -144,6 +150,8 @@ def choose_submissions(
     machine: str, scores: Mapping[str, ScoreTable], rows: Mapping[str, list[MetricRow]], config: Mapping[str, Any]
 ) -> list[Submission]:
     """Submissions 1–4 of one machine (Report 2.5); without labels the last alone, which needs no order."""
+    if not scores:  # only baselines ran on this machine
+        return []
     phase = choose_phase({system.partition("/")[2] for system in scores}, config["phase"])
     members = sorted(s for s in scores if s.endswith(f"-s{config['seed']}/{phase}"))
     if not members:

@@ -9,6 +9,7 @@ from typing import Any
 import pytorch_lightning as pl
 
 from asd.atomic import append_line, write_text
+from asd.models.baseline import Baseline
 from asd.models.classifier import SectionClassifier
 from asd.runs.folder import RunFolder
 from asd.runs.status import write_status
@@ -40,7 +41,7 @@ class EpochRecord(pl.Callback):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Writes the line."""
-        assert isinstance(pl_module, SectionClassifier)
+        assert isinstance(pl_module, (SectionClassifier, Baseline))
         seconds = time.monotonic() - self.started
         pieces = (trainer.global_step - self.first_step) * pl_module.pieces_per_step
         line = {

@@ -180,15 +180,19 @@ class TrainedRun:
 
     def find_section(self, path: Path, section: int | None) -> int:
         """The section given, or the one in the file's name, if the run knows it."""
-        known = self.embedder.sections
-        if section is None:
-            try:
-                section = parse_name(path.name).section
-            except ValueError:
-                raise ValueError(f"{path}: the name tells no section; give --section, one of {known}") from None
-        if section not in known:
-            raise ValueError(f"{path}: section {section} is not known to {self.run.path}; it knows {known}")
-        return section
+        return section_of(path, section, self.embedder.sections, self.run)
+
+
+def section_of(path: Path, section: int | None, known: list[int], run: RunFolder) -> int:
+    """The section given, or the one in the file's name, if it is one of those that a run knows."""
+    if section is None:
+        try:
+            section = parse_name(path.name).section
+        except ValueError:
+            raise ValueError(f"{path}: the name tells no section; give --section, one of {known}") from None
+    if section not in known:
+        raise ValueError(f"{path}: section {section} is not known to {run.path}; it knows {known}")
+    return section
 
 
 def load_trained_run(path: Path, *, scorer: str, device: str) -> TrainedRun:
