@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from asd.data.sampling import Draw, Share
 from asd.models.synchronised import synchronise
+from asd.requirements import require_shares
 from asd.runs.folder import RunFolder
 from asd.runs.identity import differences, is_done
 from asd.runs.lock import hold
@@ -148,6 +149,11 @@ def test_the_number_of_devices_counts(job: Callable[..., dict[str, Any]], workpl
 def test_a_batch_that_cannot_be_shared_is_refused_at_once(job: Callable[..., dict[str, Any]], workplace: Path) -> None:
     with pytest.raises(ValueError, match="batch_size=4 cannot be shared out equally among 3 devices"):
         job("train", "trainer.devices=3")
+
+
+def test_a_baseline_keeps_to_one_device() -> None:
+    with pytest.raises(ValueError, match=r"trainer\.devices=2: a baseline trains on one device"):
+        require_shares({"batch_size": 4, "trainer": {"devices": 2}, "method": {"name": "autoencoder"}})
 
 
 def train(name: str, *arguments: str, limit: int | None = None) -> subprocess.CompletedProcess[str]:
