@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 DEMO := experiment=demo
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo smoke test test-ci test-slow check format clean
+.PHONY: help install demo smoke test test-ci test-slow bench check format clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -17,14 +17,15 @@ $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	  || { echo "Python 3.11 or newer is needed; PYTHON=/path/to/python3.11 make …"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --disable-pip-version-check -q -e '.[dev]' -c constraints.txt
+	$(BIN)/python -m pip install --disable-pip-version-check -q -e '.[dev,dashboard,joblib,slurm]' -c constraints.txt
 	@touch $@
 
 demo: install ## from nothing to a results table, on the simulated factory
 	$(BIN)/python train.py -m $(DEMO)
 	$(BIN)/python finetune.py -m $(DEMO) trainer.max_steps=30 freeze=until_last_block
 	$(BIN)/python evaluate.py name=demo logmel_neighbour=true
-	@echo; echo "Runs and scores: outputs/demo/   the table: outputs/demo/results/table2.md   sound: data/demo/"
+	$(BIN)/asd report outputs/demo
+	@echo; echo "Open outputs/demo/report/index.html   runs and scores: outputs/demo/   sound: data/demo/"
 
 smoke: install ## every backbone × input × freeze strategy in a few steps, in one process
 	$(BIN)/python -m pytest -q tests/test_smoke.py -m slow
@@ -37,6 +38,11 @@ test-ci: install ## the slow tests that every CI run includes
 
 test-slow: install ## every test there is
 	$(BIN)/python -m pytest -m 'slow or not slow'
+
+bench: install ## the benchmarks, about twenty minutes
+	@mkdir -p outputs
+	for what in data-path ceiling step evaluation growth grid; do \
+	  $(BIN)/python -m benchmarks $$what --json outputs/bench-$$what.json || exit 1; done
 
 check: install ## lint, format, types
 	$(BIN)/ruff check .
