@@ -121,7 +121,6 @@ def half_of_a_batch(rank: int, meeting: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.ci
 def test_two_processes_normalise_as_one(tmp_path: Path) -> None:
     mp.spawn(half_of_a_batch, args=(str(tmp_path / "meeting"),), nprocs=2)
 

@@ -214,7 +214,6 @@ def test_a_group_that_is_gone_is_no_error() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.ci
 def test_what_all_runs_are_forked_from_has_touched_no_gpu() -> None:
     code = "import torch, threading, asd.experiment; print(torch.cuda.is_initialized(), threading.active_count())"
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
