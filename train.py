@@ -9,13 +9,13 @@ from typing import Any
 
 from asd.configuration import script
 from asd.runs.folder import address
-from asd.runs.lock import hold
+from asd.runs.ranks import hold_together
 
 
 @script("train")
 def main(config: dict[str, Any]) -> None:
     """Trains the run that the configuration describes, or says that it is finished."""
-    with hold(address(config)) as lock:  # before torch is imported: a second start is refused at once
+    with hold_together(address(config)) as lock:  # before torch is imported: a second start is refused at once
         from asd.experiment import train
 
         train(config, lock)

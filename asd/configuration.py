@@ -4,30 +4,53 @@ Everything here happens before torch is imported: a mistake is answered within a
 """
 
 import logging
+import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 import hydra
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import CompactHydraException, HydraException
-from omegaconf import DictConfig, OmegaConf
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from asd.contradictions import refuse_contradictions
 from asd.data.clips import MACHINES
+from asd.launchers import require_launcher
 from asd.methods import refuse_foreign_keys
 from asd.progress import be_quiet
 from asd.requirements import require
 from asd.rules import check, find_rule, nearest
+from asd.runs.folder import address
+from asd.runs.grid import Grid
+from asd.runs.sweep import conduct
+from asd.runs.worker import Job, Slot
 from asd.schema import SCHEMAS, schema_of
 from asd.targets import refuse_foreign_targets
 from asd.typed import check_group, check_once, check_options, check_words, unreadable
 
 CONF = Path(__file__).parents[1] / "conf"
+
+# What the process of one run of a sweep calls; the other scripts have no runs of their own.
+TRAINERS = {"train": "asd.experiment:train", "finetune": "asd.experiment:train"}
+
+
+class Plan(NamedTuple):
+    """What a command line asks for.
+
+    Attributes:
+        configs: The checked configuration of each job.
+        is_sweep: Whether Hydra's launcher runs them.
+    """
+
+    configs: list[dict[str, Any]]
+    is_sweep: bool
 
 
 class ConfigurationError(CompactHydraException):
@@ -44,18 +67,25 @@ def script(name: str) -> Callable[[Callable[[dict[str, Any]], None]], Callable[[
     def decorate(main: Callable[[dict[str, Any]], None]) -> Callable[[], None]:
         @hydra.main(version_base="1.3", config_path=str(CONF), config_name=name)
         def job(config: DictConfig) -> None:
+            settings = HydraConfig.get()
             try:
-                plain = checked(config, name)
-                hush(plain)
-                main(plain)
+                if settings.mode == RunMode.MULTIRUN and name in TRAINERS:
+                    os.chdir(settings.runtime.cwd)  # some launchers' workers start elsewhere
+                    Grid([sweep_job(name, config, settings.overrides.task)], [Slot(to_log=True)]).run()
+                else:
+                    plain = checked(config, name)
+                    hush(plain)
+                    main(plain)
             except (ValueError, OSError) as error:
                 raise ConfigurationError(str(error)) from None
 
         def start() -> None:
             try:
-                preflight(name, sys.argv[1:])
+                plan = preflight(name, sys.argv[1:])
             except (ValueError, OSError, HydraException, OmegaConfBaseException) as error:
                 give_up(error)
+            if plan.is_sweep and name in TRAINERS:
+                raise SystemExit(conduct(job, [address(config) for config in plan.configs]))
             job()
 
         return start
@@ -76,7 +106,19 @@ def give_up(error: Exception) -> NoReturn:
     raise SystemExit(1)
 
 
-def preflight(name: str, arguments: list[str]) -> None:
+def sweep_job(name: str, config: DictConfig, overrides: Sequence[str]) -> Job:
+    """A job of a sweep, for a process of its own.
+
+    Args:
+        name: train or finetune.
+        config: As Hydra composed it for the job; checked before the sweep began.
+        overrides: What is the job's own.
+    """
+    command = [str(CONF.parent / f"{name}.py"), *overrides, "hydra.mode=RUN"]
+    return Job(TRAINERS[name], resolved(config), command)
+
+
+def preflight(name: str, arguments: list[str]) -> Plan:
     """Composes and checks every job that a command line asks for, before the first one starts.
 
     Raises:
@@ -85,8 +127,7 @@ def preflight(name: str, arguments: list[str]) -> None:
     typed = [argument for argument in arguments if argument not in ("-m", "--multirun")]
     check_options(typed, SCHEMAS[name])
     if any(argument.startswith("-") for argument in typed):
-        return  # --help, --cfg and their like are Hydra's
-    multirun = len(typed) < len(arguments)
+        return Plan([], is_sweep=False)  # --help, --cfg and their like are Hydra's
     with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
         check_words(typed, SCHEMAS[name])
         for override in parse(typed):
@@ -94,8 +135,17 @@ def preflight(name: str, arguments: list[str]) -> None:
         check_once(typed)
         if name == "train":
             check_methods({override.key_or_group: override for override in parse(typed)})
-        for overrides in jobs(name, typed, multirun):
-            hush(checked(hydra.compose(name, overrides), name))
+        settings = hydra_settings(name, typed)
+        is_sweep = len(typed) < len(arguments) or settings.mode == RunMode.MULTIRUN
+        if not is_sweep:
+            refuse_sweep(typed)
+        configs = []
+        for overrides in jobs(typed, settings.sweeper.params or {}) if is_sweep else [typed]:
+            config = hydra.compose(name, overrides, return_hydra_config=True)
+            require_known_to_sweep(settings, config.hydra)
+            configs.append(checked(without_hydra(config), name))
+            hush(configs[-1])
+        return Plan(configs, is_sweep)
 
 
 def check_override(override: Override, name: str) -> None:
@@ -106,6 +156,8 @@ def check_override(override: Override, name: str) -> None:
     """
     group = override.key_or_group
     if group.split(".")[0].split("/")[0] == "hydra":
+        if group == "hydra/launcher":
+            require_launcher(str(override.value()))
         return
     if not (CONF / group).is_dir():
         check_key(group, name)
@@ -145,18 +197,44 @@ def check_methods(typed: Mapping[str, Override]) -> None:
         refuse_foreign_keys(typed, ["arcface"])
 
 
-def jobs(name: str, typed: list[str], multirun: bool) -> Iterator[list[str]]:
-    """The overrides of each job of a command line: one, or as many as a sweep expands to."""
-    base = [text for text, override in zip(typed, parse(typed), strict=True) if not override.is_sweep_override()]
-    settings = hydra.compose(name, base, return_hydra_config=True).hydra
+def require_known_to_sweep(sweep: DictConfig, job: DictConfig) -> None:
+    """Makes sure that no job chooses how the sweep is to be run: Hydra would ignore it without a word.
+
+    Args:
+        sweep: Hydra's settings of the sweep.
+        job: Hydra's settings as the job has them.
+
+    Raises:
+        ValueError: It does.
+    """
+    for key in ("launcher", "sweeper"):
+        if job[key] != sweep[key]:
+            raise ValueError(
+                f"an experiment that is itself swept over sets hydra.{key}, which would be ignored: "
+                f"type it on the command line, or run each experiment by itself"
+            )
+
+
+def hydra_settings(name: str, typed: list[str]) -> DictConfig:
+    """What Hydra itself is told: by conf/, an experiment, or the command line."""
+    single = [text for text, override in zip(typed, parse(typed), strict=True) if not override.is_sweep_override()]
+    settings = hydra.compose(name, single, return_hydra_config=True).hydra
     refuse_foreign_targets(OmegaConf.to_container(settings, resolve=False), "hydra")
-    if not multirun and str(settings.mode) != "RunMode.MULTIRUN":
-        refuse_sweep(typed)
-        yield typed
-        return
-    sweep = [f"{key}={value}" for key, value in (settings.sweeper.params or {}).items()]
+    return settings
+
+
+def jobs(typed: list[str], params: Mapping[str, Any]) -> Iterator[list[str]]:
+    """The overrides of each job of a sweep, over what is typed and over an experiment's own parameters."""
+    sweep = [f"{key}={value}" for key, value in params.items()]
     for batch in BasicSweeper.split_arguments(parse(sweep + typed), None):
         yield from batch
+
+
+def without_hydra(config: DictConfig) -> DictConfig:
+    """A composed configuration less Hydra's own settings."""
+    with open_dict(config):
+        del config["hydra"]
+    return config
 
 
 def refuse_sweep(typed: list[str]) -> None:
@@ -183,7 +261,7 @@ def parse(overrides: list[str]) -> list[Override]:
 
 
 def checked(config: DictConfig, name: str) -> dict[str, Any]:
-    """A composed configuration as plain values: resolved, complete, allowed, its data set there.
+    """A composed configuration as plain values, its data set there.
 
     Raises:
         ValueError: A key is missing, unknown or not allowed, or the data set is missing.

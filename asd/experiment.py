@@ -18,8 +18,8 @@ from asd.allocator import keep_freed_memory
 from asd.atomic import remove_leftovers
 from asd.baselines import build as baselines
 from asd.data.clips import ClipTable
-from asd.data.datamodule import MachineDataModule, StepPlan
-from asd.data.sampling import BalancedSource, Draw, TargetStep
+from asd.data.datamodule import MachineDataModule
+from asd.data.sampling import BalancedSource, Draw, StepPlan, TargetStep
 from asd.data.simulate import simulate
 from asd.data.usable import Usable, open_usable, scan_clips
 from asd.data.waveforms import WaveformBank
@@ -31,6 +31,7 @@ from asd.models.baseline import Baseline
 from asd.models.build import build_backbone
 from asd.models.classifier import SectionClassifier
 from asd.models.freezing import freeze
+from asd.models.synchronised import synchronise
 from asd.pieces.shortest import shortest_clip
 from asd.pieces.spectrogram import n_columns, spectrogram_settings
 from asd.progress import say
@@ -42,8 +43,9 @@ from asd.runs.finite import FiniteLoss
 from asd.runs.folder import RunFolder, address
 from asd.runs.identity import is_done, refuse_other, write_manifest
 from asd.runs.interruption import Interruption, interruptible
-from asd.runs.lock import Lock, hold
+from asd.runs.lock import Lock
 from asd.runs.method import is_baseline
+from asd.runs.ranks import Follower, hold_together, rank
 from asd.runs.record import EpochRecord, read_record
 from asd.runs.skipped import keep_skipped, write_skipped
 from asd.runs.status import State, write_status
@@ -52,7 +54,7 @@ from asd.runs.training_bar import TrainingBar
 SAMPLINGS = {"source": BalancedSource, "target_step": TargetStep}
 
 
-def train(config: Mapping[str, Any], lock: Lock | None = None) -> RunFolder:
+def train(config: Mapping[str, Any], lock: Lock | Follower | None = None) -> RunFolder:
     """Trains one run, goes on with it, or says that it is finished.
 
     Args:
@@ -73,8 +75,9 @@ def train(config: Mapping[str, Any], lock: Lock | None = None) -> RunFolder:
             refuse_other(run, config)
             say(f"{run.path} is finished: nothing to do (overwrite=true to train it again)")
             return run
-        with nullcontext(lock) if lock else hold(run) as lock:
-            claim(run, config)
+        with nullcontext(lock) if lock else hold_together(run) as lock:
+            if rank() == 0:
+                claim(run, config)
             attempt(run, config, table, interruption, lock)
         if interruption.received is not None:  # while the last step was done
             raise SystemExit(interruption.exit_code)
@@ -82,10 +85,11 @@ def train(config: Mapping[str, Any], lock: Lock | None = None) -> RunFolder:
 
 
 def attempt(
-    run: RunFolder, config: Mapping[str, Any], table: ClipTable, interruption: Interruption, lock: Lock
+    run: RunFolder, config: Mapping[str, Any], table: ClipTable, interruption: Interruption, lock: Lock | Follower
 ) -> None:
     """Trains a run that is held, and leaves word of how it went."""
-    write_status(run, "running")
+    if rank() == 0:
+        write_status(run, "running")
     try:
         fit(run, config, table, interruption, lock)
     except BaseException as error:
@@ -100,6 +104,8 @@ def attempt(
 
 def leave_word(run: RunFolder, state: State, **facts: Any) -> None:
     """Writes a last status, if the disk still takes it: the error that led here matters more."""
+    if rank() > 0:
+        return
     try:
         write_status(run, state, **facts)
     except OSError as error:
@@ -137,7 +143,9 @@ def claim(run: RunFolder, config: Mapping[str, Any]) -> None:
         run.write_config(config)
 
 
-def fit(run: RunFolder, config: Mapping[str, Any], table: ClipTable, interruption: Interruption, lock: Lock) -> None:
+def fit(
+    run: RunFolder, config: Mapping[str, Any], table: ClipTable, interruption: Interruption, lock: Lock | Follower
+) -> None:
     """Trains the network of a run to the end of its schedule and vouches for the result."""
     if config["allocator"] == "keep":
         keep_freed_memory()
@@ -156,17 +164,21 @@ def fit(run: RunFolder, config: Mapping[str, Any], table: ClipTable, interruptio
     n_epochs = -(-n_steps // data.plan.n_steps_per_epoch)
     bar = TrainingBar(f"{run.machine}/{run.system}", show=config["progress"])
     trainer = build_trainer(run, config, n_epochs=n_epochs, callbacks=[finite, record, keep, bar])
+    if trainer.world_size > 1:
+        synchronise(model)
     kept = newest_checkpoint(run)
     if kept and kept.path != run.checkpoint:
         run.checkpoint.unlink(missing_ok=True)  # damaged: it must not take the place of the good one before
-    start = f"going on at step {kept.step} with" if kept else "training"
-    say(f"{start} {run.path}: {describe(model, table, frozen)}")
+    if rank() == 0:
+        start = f"going on at step {kept.step} with" if kept else "training"
+        say(f"{start} {run.path}: {describe(model, table, frozen)}")
     try:
         if kept is None or kept.step < n_steps:
             trainer.fit(model, data, ckpt_path=kept.path if kept else None, weights_only=True)
     finally:
         interruption.patient = False
-    finish(run, config, frozen, parts=parts_of(model), skipped=clips.skipped)
+    if rank() == 0:
+        finish(run, config, frozen, parts=parts_of(model), skipped=clips.skipped)
 
 
 def clips_of(table: ClipTable, draw: Draw | WindowDraw) -> list[str]:
@@ -295,6 +307,7 @@ def build_trainer(
     quiet_lightning()
     return make_trainer(
         **arguments,
+        use_distributed_sampler=False,  # a step's batch is shared out, not the steps
         logger=WandbMirror(run, config) if logger["kind"] == "wandb" else False,
         callbacks=callbacks,
         plugins=[AtomicCheckpointIO()],

@@ -11,6 +11,7 @@ from asd.data.usable import OnBadClip, scan_clips
 from asd.rules import nearest
 from asd.runs.folder import OUTPUTS, RunFolder, address, find_runs
 from asd.runs.identity import differences, is_done, read_manifest, refuse_other
+from asd.runs.method import is_baseline
 
 FREEZING = ("until_last_block", "backbone", "arcface")  # models/freezing, which imports torch
 LONGEST_NAME = 255  # bytes
@@ -32,6 +33,7 @@ def require(config: Mapping[str, Any], script: str) -> None:
     if script == "evaluate":
         require_runs(config)
         return
+    require_shares(config)
     require_data(config)
     require_short_names(config)
     require_free(config)
@@ -72,6 +74,19 @@ def require_short_names(config: Mapping[str, Any]) -> None:
     for part in address(config).path.parts:
         if len(os.fsencode(part)) > LONGEST_NAME:
             raise ValueError(f"{part[:40]}…: {len(os.fsencode(part))} bytes are too long for the name of a folder")
+
+
+def require_shares(config: Mapping[str, Any]) -> None:
+    """Raises ValueError where several devices cannot take equal shares of a batch."""
+    size, devices = config["batch_size"], config["trainer"]["devices"]
+    n_devices = len(devices) if isinstance(devices, list) else devices
+    if is_baseline(config) and n_devices != 1:
+        raise ValueError(f"trainer.devices={devices}: a baseline trains on one device, give trainer.devices=1")
+    if isinstance(n_devices, int) and n_devices > 1 and size % n_devices:
+        raise ValueError(
+            f"batch_size={size} cannot be shared out equally among {n_devices} devices: take trainer.devices so that "
+            f"it can, or another batch_size (another result)"
+        )
 
 
 def require_data(config: Mapping[str, Any]) -> None:

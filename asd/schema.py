@@ -30,8 +30,6 @@ TRAINER: dict[str, Rule] = {
     "precision": Choice(PRECISIONS),
     "profiler": Choice(("simple", "advanced", "pytorch", None)),
     "strategy": Choice(STRATEGIES),
-    "sync_batchnorm": FLAG,
-    "use_distributed_sampler": FLAG,
 }
 
 _POLICY = ("error", "skip")

@@ -21,8 +21,7 @@ KNOWS = {
     "pytorch_lightning": {
         "data/datamodule.py",
         "data/windows.py",
-        "models/baseline.py",
-        "models/classifier.py",
+        "models/learner.py",
         "experiment.py",
         "runs/checkpoint.py",
         "runs/finite.py",
@@ -40,6 +39,7 @@ ROOMS = [
     "typed",
     "targets",
     "inside",
+    "launchers",
     "methods",
     "atomic",
     "cores",
@@ -66,7 +66,10 @@ LIGHT = [
     "asd.cli",
     "asd.data.clips",
     "asd.data.usable",
+    "asd.runs.grid",
     "asd.runs.identity",
+    "asd.runs.overview",
+    "asd.runs.ranks",
     "asd.runs.skipped",
 ]
 

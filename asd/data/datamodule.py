@@ -1,26 +1,17 @@
 """From the indices of a training step to mixed, standardised pieces on the model's device."""
 
 from collections.abc import Callable, Iterator
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import pytorch_lightning as pl
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from asd.data.sampling import Draw
+from asd.data.sampling import Share, StepPlan
 from asd.data.waveforms import WaveformBank
 from asd.pieces.mixup import mix
 from asd.pieces.spectrogram import SpectrogramSettings, first_sample, pieces
-
-
-class StepPlan(Protocol):
-    """Draws the clips of a step (data/sampling)."""
-
-    n_steps_per_epoch: int
-
-    def draw(self, step: int) -> Draw:
-        """The draw of one step, a pure function of (seed, step)."""
 
 
 class StepWindows(NamedTuple):
@@ -134,9 +125,10 @@ class MachineDataModule(pl.LightningDataModule):
         self.workers = workers
 
     def train_dataloader(self) -> DataLoader[StepWindows]:
-        """One item per step."""
+        """One item per step; of several processes that train together, each takes its share of every batch."""
+        ours = Share(self.plan, self.trainer.global_rank, self.trainer.world_size) if self.trainer else self.plan
         return DataLoader(
-            Steps(self.bank, self.plan, self.settings),
+            Steps(self.bank, ours, self.settings),
             batch_size=None,
             sampler=StepNumbers(self.plan.n_steps_per_epoch, self.n_done),
             num_workers=self.workers,

@@ -3,8 +3,9 @@
 A step is a pure function of (seed, step): any worker may draw any step, in any order, again after a restart.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import lru_cache
+from typing import Protocol
 
 import numpy as np
 
@@ -33,6 +34,47 @@ class Draw:
     partner_section: np.ndarray
     mix_weight: np.ndarray
     first_column: np.ndarray
+
+
+class StepPlan(Protocol):
+    """Draws the clips of a step."""
+
+    n_steps_per_epoch: int
+
+    def draw(self, step: int) -> Draw:
+        """The draw of one step, a pure function of (seed, step)."""
+
+
+class Share:
+    """The part of each step that one of several processes takes; together they take the whole.
+
+    Args:
+        plan: Of the whole.
+        rank: Number of the process.
+        n_ranks: Number of processes.
+    """
+
+    def __init__(self, plan: StepPlan, rank: int, n_ranks: int) -> None:
+        self.plan = plan
+        self.rank = rank
+        self.n_ranks = n_ranks
+        self.n_steps_per_epoch = plan.n_steps_per_epoch
+
+    def draw(self, step: int) -> Draw:
+        """The process's share of the draw of one step.
+
+        Raises:
+            ValueError: The processes cannot take equal shares.
+        """
+        whole = self.plan.draw(step)
+        each, rest = divmod(len(whole.clip), self.n_ranks)
+        if rest:
+            raise ValueError(
+                f"batch_size={len(whole.clip)} cannot be shared out equally among {self.n_ranks} devices: "
+                f"take trainer.devices or batch_size (another result) so that it can"
+            )
+        ours = slice(self.rank * each, (self.rank + 1) * each)
+        return Draw(*(getattr(whole, field.name)[ours] for field in fields(whole)))
 
 
 class BalancedSource:

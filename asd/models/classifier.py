@@ -2,16 +2,16 @@
 
 from typing import Any
 
-import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
 from asd.data.datamodule import TrainingBatch
 from asd.models.arcface import ArcFace
 from asd.models.freezing import keep_frozen_in_eval
+from asd.models.learner import Learner
 
 
-class SectionClassifier(pl.LightningModule):
+class SectionClassifier(Learner):
     """Section classification with SGD (Report 2.1, 2.4).
 
     Args:
@@ -41,16 +41,13 @@ class SectionClassifier(pl.LightningModule):
         n_steps: int,
         seed: int,
     ) -> None:
-        super().__init__()
+        super().__init__(n_steps)
         self.backbone = backbone
         self.arcface = arcface
         self.frozen = frozen  # a plain list: registered modules would stand in the checkpoint twice
         self.sgd: dict[str, Any] = {"lr": lr, "momentum": momentum, "nesterov": nesterov, "weight_decay": weight_decay}
         self.schedule = schedule
-        self.n_steps = n_steps
         self.seed = seed
-        self.pieces_per_step = 0
-        self.sums = torch.zeros(3)
 
     def forward(self, pieces: Tensor) -> Tensor:
         """Pieces (n, 1, bins, frames) to embeddings (n, embedding_dim), not normalised."""
@@ -62,50 +59,18 @@ class SectionClassifier(pl.LightningModule):
         keep_frozen_in_eval(self.frozen)
         return self
 
-    def on_train_start(self) -> None:
-        """Takes the epoch's sums to the device, so that no step waits for them."""
-        self.sums = self.sums.to(self.device)
-
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keeps the sums of an epoch that is under way."""
-        checkpoint["epoch_sums"] = self.sums.cpu()
-
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Goes on with them."""
-        self.sums = checkpoint["epoch_sums"]
-
     def on_train_batch_start(self, batch: TrainingBatch, batch_idx: int) -> None:
         """Makes what the network draws at random a function of (seed, step)."""
-        torch.manual_seed(self.seed * 1_000_003 + self.global_step)
+        torch.manual_seed(self.seed * 1_000_003 + self.global_step + (self.global_rank << 40))
 
     def training_step(self, batch: TrainingBatch, batch_idx: int) -> Tensor:
-        """The ArcFace loss of mixed pieces."""
+        """The ArcFace loss of mixed pieces; its accuracy counts the section of the louder clip."""
         embedding = self(batch.pieces)
         losses = self.arcface(embedding, batch.section, batch.partner_section, batch.mix_weight)
         with torch.no_grad():
-            right = (self.arcface.cosines(embedding).argmax(dim=1) == batch.section).sum()
-            self.sums += torch.stack([losses.sum(), right, torch.ones_like(losses).sum()])
-        self.pieces_per_step = len(batch.section)
-        # Not Lightning's max_steps, under which a resumed run ends its last epoch a second time.
-        self.trainer.should_stop = self.global_step + 1 >= self.n_steps
-        loss = losses.mean()
-        self.log("loss", loss.detach(), prog_bar=True, logger=False)
-        return loss
-
-    def end_epoch(self) -> dict[str, float]:
-        """The metrics of the whole epoch; starts new sums."""
-        metrics = self.epoch_metrics()
-        self.sums = torch.zeros_like(self.sums)
-        return metrics
-
-    def epoch_metrics(self) -> dict[str, float]:
-        """Of the epoch so far: mean loss, accuracy of the section (of the louder clip), learning rate."""
-        loss, right, count = self.sums.tolist()
-        return {"loss": loss / count, "accuracy": right / count, "lr": self.last_lr()}
-
-    def last_lr(self) -> float:
-        """The learning rate as it stands now."""
-        return float(self.trainer.optimizers[0].param_groups[0]["lr"])
+            right = self.arcface.cosines(embedding).argmax(dim=1) == batch.section
+        self.count({"loss": losses, "accuracy": right.float()})
+        return losses.mean()  # not logged: Lightning would make the host wait for it at every step
 
     def configure_optimizers(self) -> Any:
         """SGD over what learns; the schedule ends at the last step."""

@@ -65,6 +65,11 @@ class RunFolder:
         return self.path / "manifest.json"
 
     @property
+    def log(self) -> Path:
+        """What its process said in a sweep; tracebacks, above all."""
+        return self.path / "run.log"
+
+    @property
     def references(self) -> Path:
         """The unit embeddings of the training pieces."""
         return self.path / "references.npz"
@@ -89,11 +94,11 @@ class RunFolder:
         return self.path.parent.parent.name
 
     def empty(self) -> None:
-        """Removes what lies in the folder, but for what says who holds it."""
+        """Removes what lies in the folder, but for the log and what says who holds it."""
         for path in self.path.iterdir():
             if path.is_dir():
                 shutil.rmtree(path)
-            elif path not in (self.lock, self.claim):
+            elif path not in (self.lock, self.claim, self.log):
                 path.unlink()
 
     def read_config(self) -> dict[str, Any]:

@@ -9,8 +9,7 @@ from typing import Any
 import pytorch_lightning as pl
 
 from asd.atomic import append_line, write_text
-from asd.models.baseline import Baseline
-from asd.models.classifier import SectionClassifier
+from asd.models.learner import Learner
 from asd.runs.folder import RunFolder
 from asd.runs.status import write_status
 
@@ -29,6 +28,8 @@ class EpochRecord(pl.Callback):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Drops lines of epochs that a resumed run is about to repeat."""
+        if not trainer.is_global_zero:
+            return
         kept = [line for line in read_record(self.run) if line["epoch"] < trainer.current_epoch]
         write_text(self.run.metrics, "".join(json.dumps(line) + "\n" for line in kept))
 
@@ -39,7 +40,7 @@ class EpochRecord(pl.Callback):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Writes the line."""
-        assert isinstance(pl_module, (SectionClassifier, Baseline))
+        assert isinstance(pl_module, Learner)
         seconds = time.monotonic() - self.started
         pieces = (trainer.global_step - self.first_step) * pl_module.pieces_per_step
         line = {

@@ -1,0 +1,38 @@
+"""A process that ends when the one that started it does, however that one ended."""
+
+import ctypes
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+from multiprocessing.connection import wait
+
+PR_SET_PDEATHSIG = 1
+
+
+def die_with_parent() -> None:
+    """Ends this process and what it started as soon as its parent is gone; for the leader of a process group.
+
+    A process of multiprocessing watches a pipe whose other end its parent holds. On Linux the kernel watches too, so
+    that the process ends even where no thread of Python's gets a turn.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=watch, args=(parent.sentinel,), daemon=True, name="parent").start()
+
+
+def watch(sentinel: int) -> None:
+    """Waits for the end of the parent, then ends the process group."""
+    wait([sentinel])
+    os.killpg(os.getpgrp(), signal.SIGKILL)
+
+
+def end_group(pid: int) -> None:
+    """Ends what a process group's leader, itself gone, may have left."""
+    try:
+        os.killpg(pid, signal.SIGKILL)
+    except (ProcessLookupError, PermissionError):
+        return
