@@ -14,6 +14,7 @@ from multiprocessing.process import BaseProcess
 from types import FrameType
 from typing import NamedTuple
 
+from asd.progress import say
 from asd.runs.folder import RunFolder
 from asd.runs.identity import is_done
 from asd.runs.lock import holder_of
@@ -76,7 +77,7 @@ class Grid:
             if is_to_run(job):
                 slot = self.free.pop(0)
                 where = f", log: {job.run.log}" if slot.to_log else ""
-                print(f"[{number}/{self.n_jobs}] {job.run.path}{where}", flush=True)
+                say(f"[{number}/{self.n_jobs}] {job.run.path}{where}")
                 process = self.context.Process(target=work, args=(job, slot))  # type: ignore[attr-defined]
                 process.start()
                 self.running[process.sentinel] = Running(process, job, slot)
@@ -129,7 +130,7 @@ def listening(handler: "signal._HANDLER") -> Iterator[None]:
 def is_to_run(job: Job) -> bool:
     """Whether a run is neither finished nor worked on by another process; says so otherwise."""
     if is_done(job.run) and not job.config["overwrite"]:
-        print(f"{job.run.path} is finished: nothing to do (overwrite=true to train it again)", flush=True)
+        say(f"{job.run.path} is finished: nothing to do (overwrite=true to train it again)")
         return False
     holder = holder_of(job.run)
     if holder:
