@@ -41,7 +41,8 @@ def terminal(capfd: pytest.CaptureFixture[str]) -> pytest.CaptureFixture[str]:
 
 def job(deed: str, machine: str | None = None) -> Job:
     """A run that does something."""
-    config = {"name": "main", "machine": machine or deed, "seed": 0, "phase": "train", "overwrite": False, "deed": deed}
+    config = {"name": "main", "machine": machine or deed, "seed": 0, "phase": "train", "overwrite": False}
+    config |= {"deed": deed, "quiet": False}
     config |= {"backbone": {"name": "none"}, "input": {"name": "none"}}
     return Job("tests.targets:obey", config, ["train.py", f"machine={machine or deed}"])
 

@@ -22,7 +22,8 @@ def cells(run: RunFolder) -> tuple[str, ...]:
     last = record[-1]
     took = duration(sum(line["seconds"] for line in record))
     name = f"{run.machine}/{run.system}"
-    return (name, f"{last['step']:,}", f"{last['loss']:.4f}", f"{last['accuracy']:.1%}", took, f"{run.path}/")
+    accuracy = f"{last['accuracy']:.1%}" if "accuracy" in last else "–"
+    return (name, f"{last['step']:,}", f"{last['loss']:.4f}", accuracy, took, f"{run.path}/")
 
 
 def aligned(line: Sequence[str], widths: Sequence[int]) -> str:
