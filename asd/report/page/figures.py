@@ -155,6 +155,6 @@ def curve_panel(panel: Axes, phases: list[tuple[str, list[dict[str, Any]]]], nam
         panel.plot(steps, values, color=colour, linewidth=1.6, marker=marker, markersize=3.5, markevery=every, label=phase)
         offset = steps[-1]
     panel.set(title={"lr": "learning rate", "accuracy": "accuracy (share of pieces)"}.get(name, name), xlabel="step")
-    panel.set_ylim(bottom=0)
+    panel.set_ylim(0, 1.02 if name == "accuracy" else None)
     if name == "loss":
         panel.legend(fontsize=8.5)

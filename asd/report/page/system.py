@@ -59,7 +59,11 @@ class SystemPage:
     def points(self, clip: ClipRow) -> str:
         """The score of each of its pieces, for a polyline."""
         media = self.media.get(clip.path)
-        return self.timeline.points(clip.pieces, media.seconds if media else None)
+        return self.timeline.points(clip.section, clip.pieces, media.seconds if media else None)
+
+    def limit(self, section: int) -> int:
+        """Where the threshold is drawn."""
+        return self.timeline.height(section, self.threshold.value)
 
     def player(self) -> list[dict[str, Any]]:
         """What the player needs to know of each test clip, in the order of `rows`."""
@@ -68,6 +72,7 @@ class SystemPage:
                 "name": clip.name,
                 **self.sound(clip.row),
                 "points": self.points(clip),
+                "limit": self.limit(clip.section),
                 "nearest": [{"name": short(self.path_of(row)), **self.sound(row)} for row in clip.nearest],
             }
             for clip in self.rows
@@ -120,16 +125,20 @@ def build_page(grid: Grid, run: Run, media: dict[str, Media]) -> SystemPage:
         figures=figures(grid, run, scores, threshold) | maps(projection, scores),
         projection=projection,
         confusion=None if embedding is None else confusion(embedding, scores),
-        timeline=timeline(run.config, run.scorer, top_score(rows)),
+        timeline=timeline(run.config, run.scorer, top_scores(rows, threshold)),
         media=media,
         colours=section_classes(scores),
     )
 
 
-def top_score(rows: list[ClipRow]) -> float:
-    """A score of a piece that few lie above."""
-    found = [score for row in rows for score in row.pieces]
-    return float(np.quantile(found, 0.995)) if found else 1.0
+def top_scores(rows: list[ClipRow], threshold: Threshold) -> dict[int, float]:
+    """For each section a score that few pieces lie above; the threshold is below it unless it is far away."""
+    tops = {}
+    for section in {row.section for row in rows}:
+        pieces = [score for row in rows if row.section == section for score in row.pieces]
+        high = float(np.quantile(pieces, 0.98)) if pieces else 1.0
+        tops[section] = max(high, 1.15 * threshold.value) if threshold.value < 3 * high else high
+    return tops
 
 
 def figures(grid: Grid, run: Run, scores: ScoreTable, threshold: Threshold) -> dict[str, str]:

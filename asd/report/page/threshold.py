@@ -17,17 +17,15 @@ class Threshold:
 
     Attributes:
         value: The threshold.
-        flagged: Share of the training clips that it flags; 0.1 is what it aims at.
         warning: What a reader must know; empty if all is well.
     """
 
     value: float
-    flagged: float
     warning: str
 
 
 def decision_threshold(training: NDArray[np.float64]) -> Threshold:
-    """The threshold of a machine.
+    """The threshold of a machine; where the distribution does not fit, the plain quantile, and the warning says so.
 
     Args:
         training: (clips,) scores of all its training clips.
@@ -40,17 +38,12 @@ def decision_threshold(training: NDArray[np.float64]) -> Threshold:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # of the search; what it ends in is checked below
         value = fit(training)
-    if not np.isfinite(value):
-        value = float(np.quantile(training, QUANTILE))
-        return Threshold(value, share_above(training, value), "the gamma fit failed: plain 0.9 quantile instead")
     flagged = share_above(training, value)
-    fits = PLAUSIBLE[0] <= flagged <= PLAUSIBLE[1]
-    return Threshold(value, flagged, "" if fits else f"the gamma distribution does not fit: {meant(flagged)}")
-
-
-def meant(flagged: float) -> str:
-    """What a threshold does beside what it should do."""
-    return f"the threshold flags {flagged:.0%} of the training clips, {1 - QUANTILE:.0%} are meant"
+    if np.isfinite(value) and PLAUSIBLE[0] <= flagged <= PLAUSIBLE[1]:
+        return Threshold(value, "")
+    plain = float(np.quantile(training, QUANTILE))
+    return Threshold(plain, f"the gamma fit failed, its threshold {value:.4g} would flag {flagged:.0%} of the "
+                     f"training clips; the plain {QUANTILE} quantile of their scores stands here instead")
 
 
 def fit(training: NDArray[np.float64]) -> float:

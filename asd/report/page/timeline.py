@@ -9,30 +9,31 @@ WIDTH, HEIGHT = 1000, 100  # of the drawing, in its own units
 
 @dataclass(frozen=True)
 class Timeline:
-    """How pieces lie in time, and the scale of the scores of a run.
+    """How pieces lie in time, and the scale of the scores.
 
     Attributes:
         n_frames: Columns of a piece.
         stride: Columns from one piece to the next; the last piece ends with the clip.
         hop_length: Samples of a column.
         sample_rate: In Hz.
-        top: The score that is drawn at the upper edge.
+        tops: The score that is drawn at the upper edge, of each section.
     """
 
     n_frames: int
     stride: int
     hop_length: int
     sample_rate: int
-    top: float
+    tops: dict[int, float]
 
-    def points(self, pieces: Sequence[float], seconds: float | None) -> str:
+    def points(self, section: int, pieces: Sequence[float], seconds: float | None) -> str:
         """The points of a polyline; without a duration the pieces are taken to be evenly spaced."""
         middles = self.middles(len(pieces), seconds)
-        return " ".join(f"{WIDTH * x:.0f},{self.height(score)}" for x, score in zip(middles, pieces, strict=True))
+        return " ".join(f"{WIDTH * x:.0f},{self.height(section, score)}" for x, score in zip(middles, pieces, strict=True))
 
-    def height(self, score: float) -> int:
+    def height(self, section: int, score: float) -> int:
         """Where a score is drawn, from the upper edge."""
-        return round(HEIGHT * (1 - min(score / self.top, 1.0))) if self.top > 0 else HEIGHT
+        top = self.tops[section]
+        return round(HEIGHT * (1 - min(score / top, 1.0))) if top > 0 else HEIGHT
 
     def middles(self, n_pieces: int, seconds: float | None) -> list[float]:
         """The middle of each piece as a share of the clip's length."""
@@ -45,8 +46,8 @@ class Timeline:
         return [(index + 0.5) / n_pieces for index in range(n_pieces)]
 
 
-def timeline(config: dict[str, Any], scorer: dict[str, Any], top: float) -> Timeline:
+def timeline(config: dict[str, Any], scorer: dict[str, Any], tops: dict[int, float]) -> Timeline:
     """The timeline of a run."""
     sound = config["input"]
     stride = int(scorer.get("stride", sound["n_frames"]))
-    return Timeline(sound["n_frames"], stride, sound["hop_length"], sound["sample_rate"], top)
+    return Timeline(sound["n_frames"], stride, sound["hop_length"], sound["sample_rate"], tops)

@@ -64,6 +64,7 @@ function compareWithReference() {
           const figure = index ? "pauc" : "auc";
           tell(diff, Number(cell.dataset[figure]) - Number(reference.cells[column].dataset[figure]));
         });
+        tint(cell, Number(cell.dataset.auc) - Number(reference.cells[column].dataset.auc));
       });
   });
 }
@@ -73,6 +74,11 @@ function tell(diff, points) {
   const arrow = { up: "▲ +", down: "▼ −", same: "■ " }[direction];
   diff.className = `diff ${direction}`;
   diff.textContent = arrow + Math.abs(points).toFixed(1);
+}
+
+function tint(cell, points) {
+  cell.style.setProperty("--v", Math.min(Math.max(points / 25, 0), 1));
+  cell.style.setProperty("--w", Math.min(Math.max(-points / 25, 0), 1));
 }
 
 function listClips() {
@@ -121,7 +127,7 @@ function openPlayer(table) {
     const row = button.closest("tr");
     row.classList.add("playing");
     const clip = clips[Number(row.dataset.index)];
-    const figures = [clip, ...clip.nearest].map((one, index) => figureOf(one, index ? "training, near" : "clip"));
+    const figures = [clip, ...clip.nearest].map((one, index) => figureOf(one, index ? "training clip near it" : "clip"));
     player.querySelector(".beside").replaceChildren(...figures);
     player.hidden = false;
     player.querySelector("audio")?.play().catch(() => { /* the browser wants another press */ });
@@ -135,7 +141,7 @@ function figureOf(clip, title) {
   const [image, audio, curve] = ["img", "audio", ".spark"].map((one) => figure.querySelector(one));
   figure.querySelector("strong").textContent = title;
   figure.querySelector(".name").textContent = clip.name;
-  if (clip.points) curve.querySelector("polyline").setAttribute("points", clip.points);
+  if (clip.points) drawCurve(curve, clip);
   else curve.remove();
   if (clip.audio) {
     image.src = clip.image;
@@ -151,6 +157,11 @@ function figureOf(clip, title) {
     figure.append(note);
   }
   return figure;
+}
+
+function drawCurve(curve, clip) {
+  curve.querySelector("polyline").setAttribute("points", clip.points);
+  for (const end of ["y1", "y2"]) curve.querySelector("line").setAttribute(end, clip.limit);
 }
 
 function follow(audio, figure) {
