@@ -14,7 +14,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     parser.add_argument(
         "--media-mb",
         type=float,
-        default=50.0,
+        default=100.0,
         metavar="MB",
         help="that recordings and spectrograms may take; 0: none (%(default)g)",
     )

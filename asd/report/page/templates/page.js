@@ -146,6 +146,7 @@ function figureOf(clip, title) {
   if (clip.audio) {
     image.src = clip.image;
     image.alt = `Spectrogram of ${clip.name}`;
+    figure.querySelector(".end").textContent = `${clip.seconds.toFixed(1)} s`;
     audio.src = clip.audio;
     audio.setAttribute("aria-label", clip.name);
     follow(audio, figure);
