@@ -76,7 +76,9 @@ def find(browser: Any, selector: str) -> list[Any]:
 
 def shown_rows(browser: Any, column: int) -> list[str]:
     """The text of a column of the clips' table, as far as it is shown."""
-    script = "return [...document.querySelectorAll('#clip-table tbody tr:not([hidden])')].map(r => r.cells[%d].innerText)"
+    script = (
+        "return [...document.querySelectorAll('#clip-table tbody tr:not([hidden])')].map(r => r.cells[%d].innerText)"
+    )
     return browser.execute_script(script % column)
 
 

@@ -104,7 +104,9 @@ def histogram_panel(panel: Axes, scores: ScoreTable, here: NDArray[np.bool_], ed
 def mark_threshold(panel: Axes, value: float, edges: NDArray[np.float64]) -> None:
     """A line at the threshold; where it lies beyond the scores, a line at that edge that says so."""
     inside = edges[0] <= value <= edges[-1]
-    label = "threshold" if inside else f"threshold {value:.3g}, beyond the {'right' if value > edges[-1] else 'left'} edge"
+    label = (
+        "threshold" if inside else f"threshold {value:.3g}, beyond the {'right' if value > edges[-1] else 'left'} edge"
+    )
     x = float(np.clip(value, edges[0], edges[-1]))
     panel.axvline(x, color=THRESHOLD, linewidth=1.4, linestyle=(0, (5, 2)), label=label)
 
@@ -139,7 +141,9 @@ def training_curves(phases: list[tuple[str, list[dict[str, Any]]]]) -> str:
         panels = figure.subplots(1, len(names), squeeze=False)[0]
         for panel, name in zip(panels, names, strict=True):
             curve_panel(panel, phases, name)
-        last = [f"{name} {lines[-1][name]:.4g}" for _, lines in phases[-1:] if lines for name in names if name in lines[-1]]
+        last = [
+            f"{name} {lines[-1][name]:.4g}" for _, lines in phases[-1:] if lines for name in names if name in lines[-1]
+        ]
         return inline(figure, "curves", f"Training curves over steps. At the end: {', '.join(last)}")
 
 
@@ -152,7 +156,9 @@ def curve_panel(panel: Axes, phases: list[tuple[str, list[dict[str, Any]]]], nam
             continue
         steps, values = zip(*points, strict=True)
         every = max(1, len(points) // 12)
-        panel.plot(steps, values, color=colour, linewidth=1.6, marker=marker, markersize=3.5, markevery=every, label=phase)
+        panel.plot(
+            steps, values, color=colour, linewidth=1.6, marker=marker, markersize=3.5, markevery=every, label=phase
+        )
         offset = steps[-1]
     panel.set(title={"lr": "learning rate", "accuracy": "accuracy (share of pieces)"}.get(name, name), xlabel="step")
     panel.set_ylim(0, 1.02 if name == "accuracy" else None)

@@ -1,14 +1,11 @@
-"""Where a score becomes an alarm: the rule of the official baseline, from training scores alone."""
+"""Where a score becomes an alarm, as the page shows it: the official rule, or where that collapses, the plain quantile."""
 
-import warnings
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
-QUANTILE = 0.9  # of a gamma distribution fitted to the scores of all training clips of a machine
-PLAUSIBLE = (0.02, 0.5)  # share of the training clips flagged; beyond it the distribution did not fit
+from asd.scoring.decisions import OFFICIAL_QUANTILE, find_threshold
 
 
 @dataclass(frozen=True)
@@ -25,7 +22,7 @@ class Threshold:
 
 
 def decision_threshold(training: NDArray[np.float64]) -> Threshold:
-    """The threshold of a machine; where the distribution does not fit, the plain quantile, and the warning says so.
+    """The threshold of a machine; with one that flags all or nothing, nobody could see which clips stand out.
 
     Args:
         training: (clips,) scores of all its training clips.
@@ -35,25 +32,14 @@ def decision_threshold(training: NDArray[np.float64]) -> Threshold:
     """
     if not len(training):
         raise ValueError("a threshold needs the scores of training clips; there are none")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # of the search; what it ends in is checked below
-        value = fit(training)
-    flagged = share_above(training, value)
-    if np.isfinite(value) and PLAUSIBLE[0] <= flagged <= PLAUSIBLE[1]:
-        return Threshold(value, "")
-    plain = float(np.quantile(training, QUANTILE))
-    return Threshold(plain, f"the gamma fit failed, its threshold {value:.4g} would flag {flagged:.0%} of the "
-                     f"training clips; the plain {QUANTILE} quantile of their scores stands here instead")
-
-
-def fit(training: NDArray[np.float64]) -> float:
-    """The quantile of the fitted distribution, NaN where no distribution fits."""
     try:
-        return float(stats.gamma.ppf(QUANTILE, *stats.gamma.fit(training)))
-    except (stats.FitError, ValueError, FloatingPointError):
-        return float("nan")
+        found = find_threshold(training)
+    except ValueError as error:
+        return plain(training, str(error))
+    return Threshold(found.value, "") if found.is_sound else plain(training, "; ".join(found.warnings))
 
 
-def share_above(scores: NDArray[np.float64], value: float) -> float:
-    """The share of the scores above a value."""
-    return float((scores > value).mean())
+def plain(training: NDArray[np.float64], why: str) -> Threshold:
+    """The quantile of the scores themselves, and why it stands there."""
+    value = float(np.quantile(training, OFFICIAL_QUANTILE))
+    return Threshold(value, f"the gamma fit failed ({why}); the plain {OFFICIAL_QUANTILE} quantile stands here instead")

@@ -28,7 +28,9 @@ class Timeline:
     def points(self, section: int, pieces: Sequence[float], seconds: float | None) -> str:
         """The points of a polyline; without a duration the pieces are taken to be evenly spaced."""
         middles = self.middles(len(pieces), seconds)
-        return " ".join(f"{WIDTH * x:.0f},{self.height(section, score)}" for x, score in zip(middles, pieces, strict=True))
+        return " ".join(
+            f"{WIDTH * x:.0f},{self.height(section, score)}" for x, score in zip(middles, pieces, strict=True)
+        )
 
     def height(self, section: int, score: float) -> int:
         """Where a score is drawn, from the upper edge."""

@@ -100,8 +100,9 @@ function listClips() {
     document.getElementById("shown").textContent = `${Math.min(found, limit)} shown of ${found} that match, ${rows.length} in all`;
     more.hidden = found <= limit;
   };
-  form.addEventListener("input", () => { limit = PAGE_SIZE; update(); });
-  form.addEventListener("reset", () => setTimeout(() => { limit = PAGE_SIZE; update(); }));
+  const restart = () => { limit = PAGE_SIZE; update(); };
+  for (const event of ["input", "change"]) form.addEventListener(event, restart);
+  form.addEventListener("reset", () => setTimeout(restart)); // after the fields are empty
   form.addEventListener("submit", (event) => event.preventDefault());
   more.addEventListener("click", () => { limit += 4 * PAGE_SIZE; update(); });
   table.addEventListener("sorted", update);
