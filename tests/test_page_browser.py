@@ -17,6 +17,7 @@ from tests.browser import complaints, open_browser, requests
 from tests.factory import make_machine, tone
 
 HOSTILE = "<img src=x onerror=document.title='owned'>"
+CHECKS = (Path(__file__).parent / "page_checks.js").read_text(encoding="utf-8")
 MEDIA_MB = 4
 MAX_PAGE_BYTES = 600_000  # of the page of a run with 64 test clips
 MAX_SECONDS = 3.0  # from the address to the page being loaded, on a busy machine
@@ -88,6 +89,11 @@ def choose(browser: Any, selector: str, text: str) -> None:
     Select(find(browser, selector)[0]).select_by_visible_text(text)
 
 
+def check(browser: Any, what: str) -> list[str]:
+    """What one of the checks in page_checks.js finds wrong with the open page."""
+    return browser.execute_script(f"{CHECKS}\nreturn {what}()")
+
+
 def wait(condition: Any, seconds: float = 10) -> None:
     """Waits until a condition holds; fails if it never does."""
     end = time.monotonic() + seconds
@@ -154,8 +160,8 @@ def test_a_clip_plays_and_escape_gives_the_focus_back(run_page: Any) -> None:
 
     button = next(b for b in find(run_page, ".play") if b.get_attribute("aria-label").startswith("Play"))
     button.send_keys(Keys.ENTER)
-    sound = "const a = document.querySelector('#player audio'); return a && a.duration > 0 && (a.currentTime > 0 || a.ended)"
-    wait(lambda: run_page.execute_script(sound))
+    heard = "return document.querySelector('#player audio')?.currentTime > 0"
+    wait(lambda: run_page.execute_script(heard))
     assert len(find(run_page, "#player figure")) == 3  # the clip and two training clips near it
     assert find(run_page, "#player polyline")[0].get_attribute("points")
     find(run_page, "body")[0].send_keys(Keys.ESCAPE)
@@ -212,38 +218,12 @@ def test_a_hostile_name_is_text(browser: Any, report: Path) -> None:
     assert all(name.isascii() and not set(name) & set("<>=' ") for name in names)
 
 
-NAMELESS = """
-const named = (e) => e.labels?.length || e.getAttribute('aria-label') || e.textContent.trim() || e.title;
-return [...document.querySelectorAll('button, select, input, audio, a, svg[role=img], .scroll')]
-  .filter((e) => !named(e)).concat([...document.querySelectorAll('img:not([alt])')]).map((e) => e.outerHTML)
-"""
-TWICE = "const ids = [...document.querySelectorAll('[id]')].map(e => e.id); return ids.filter((id, i) => ids.indexOf(id) != i)"
-
-
 @pytest.mark.parametrize("name", ["index", "machine-fan", "fan--small-512x32-s0--finetune-none"])
 def test_everything_that_can_be_used_has_a_name(browser: Any, report: Path, name: str) -> None:
     browser.get((report / f"{name}.html").as_uri())
-    assert browser.execute_script(NAMELESS) == []
-    assert browser.execute_script(TWICE) == []
+    assert check(browser, "nameless") == []
+    assert check(browser, "twice") == []
     assert browser.execute_script("return document.querySelectorAll('h1').length") == 1
-
-
-CONTRAST = """
-const canvas = document.createElement('canvas').getContext('2d', {willReadFrequently: true});
-const rgb = (colour) => { canvas.clearRect(0, 0, 1, 1); canvas.fillStyle = colour; canvas.fillRect(0, 0, 1, 1);
-  return [...canvas.getImageData(0, 0, 1, 1).data]; };
-const light = (c) => { const [r, g, b] = c.slice(0, 3).map(v => v / 255).map(v => v <= .04045 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4);
-  return .2126 * r + .7152 * g + .0722 * b; };
-const ground = (e) => { for (; e; e = e.parentElement) { const c = rgb(getComputedStyle(e).backgroundColor); if (c[3] > 250) return c; }
-  return [255, 255, 255]; };
-const faint = [];
-for (const e of document.querySelectorAll('main *, header *, footer *')) {
-  if (e.closest('svg, .plot, option') || !e.checkVisibility() || ![...e.childNodes].some(n => n.nodeType == 3 && n.textContent.trim())) continue;
-  const [a, b] = [light(rgb(getComputedStyle(e).color)), light(ground(e))].sort((x, y) => y - x);
-  if ((a + .05) / (b + .05) < 4.5) faint.push(e.outerHTML.slice(0, 120) + ' ' + ((a + .05) / (b + .05)).toFixed(2));
-}
-return faint
-"""
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
@@ -252,7 +232,7 @@ def test_text_stands_out_from_its_ground(browser: Any, report: Path, theme: str)
     for page in sorted(report.glob("*.html")):
         browser.get(page.as_uri())
         browser.execute_script("document.documentElement.dataset.theme = arguments[0]", theme)
-        assert browser.execute_script(CONTRAST) == [], page.name
+        assert check(browser, "faint") == [], page.name
 
 
 def test_size_and_opening_time(browser: Any, report: Path) -> None:

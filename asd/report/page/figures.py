@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 from sklearn.metrics import roc_curve
 
@@ -30,6 +31,13 @@ WIDTH = 3.1  # of one panel, in inches
 LINES = {"source": (SOURCE, "-"), "target": (TARGET, "--")}  # colour and stroke both tell the domain
 
 Rows = dict[tuple[int, str], Row]
+
+
+BARS: dict[str, Any] = {  # filling and stroke tell the label, not the colour alone
+    "normal": {"color": NORMAL, "histtype": "stepfilled", "alpha": 0.55},
+    "anomaly": {"color": ANOMALY, "histtype": "step", "linewidth": 1.6, "hatch": "////"},
+    "unknown": {"color": INK, "histtype": "step", "linewidth": 1.2},
+}
 
 
 def roc(scores: ScoreTable, rows: Rows) -> str:
@@ -90,15 +98,11 @@ def histograms(scores: ScoreTable, threshold: Threshold) -> str:
 
 def histogram_panel(panel: Axes, scores: ScoreTable, here: NDArray[np.bool_], edges: NDArray[np.float64]) -> None:
     """Normal clips filled, anomalous ones hatched, unlabelled ones as an outline."""
-    for label, colour, style in (
-        ("normal", NORMAL, {"histtype": "stepfilled", "alpha": 0.55}),
-        ("anomaly", ANOMALY, {"histtype": "step", "linewidth": 1.6, "hatch": "////"}),
-        ("unknown", INK, {"histtype": "step", "linewidth": 1.2}),
-    ):
+    for label, style in BARS.items():
         values = scores.score[here & (scores.label == label)]
         if len(values):
-            panel.hist(values, bins=edges, color=colour, label=label, **style)
-    panel.yaxis.get_major_locator().set_params(integer=True)
+            panel.hist(values, bins=edges.tolist(), label=label, **style)
+    panel.yaxis.set_major_locator(MaxNLocator(nbins=4, integer=True))
 
 
 def mark_threshold(panel: Axes, value: float, edges: NDArray[np.float64]) -> None:
@@ -111,9 +115,9 @@ def mark_threshold(panel: Axes, value: float, edges: NDArray[np.float64]) -> Non
     panel.axvline(x, color=THRESHOLD, linewidth=1.4, linestyle=(0, (5, 2)), label=label)
 
 
-def add_legend(figure: Any, panels: NDArray[np.object_]) -> None:
+def add_legend(figure: Any, panels: Any) -> None:
     """One legend for all panels, on top."""
-    found = {}
+    found: dict[str, Any] = {}
     for panel in panels.flat:
         found |= {label: handle for handle, label in zip(*panel.get_legend_handles_labels(), strict=True)}
     figure.legend(found.values(), found.keys(), loc="outside upper left", ncols=4, fontsize=9)

@@ -98,9 +98,8 @@ class Run:
             return None
         with np.load(self.scored / "pieces.npz", allow_pickle=False) as arrays:
             none = np.zeros((len(arrays["clip"]), 0), np.int64)
-            nearest = arrays["nearest"] if "nearest" in arrays else none
             embedding = unit(arrays["embedding"]) if "embedding" in arrays else None
-            return Pieces(arrays["score"], arrays["clip"], nearest, arrays["path"], embedding)
+            return Pieces(arrays["score"], arrays["clip"], arrays.get("nearest", none), arrays["path"], embedding)
 
     def record(self) -> list[dict[str, Any]]:
         """The lines of metrics.jsonl; one that a crash cut short is left out."""

@@ -60,7 +60,8 @@ def media_stores(grid: Grid, data: Path | None, media_mb: float) -> dict[str, Me
         root = data or Path(config["data"]["root"])
         if not list(root.glob(f"*/{machine}")):
             raise ValueError(
-                f"{root}: no recordings of {machine} there; give --data DIR, their place, or --media-mb 0 for a page without sound"
+                f"{root}: no recordings of {machine} there; "
+                "give --data DIR, their place, or --media-mb 0 for a page without sound"
             )
         rate = config["input"]["sample_rate"]
         stores[machine] = MediaStore(root, media_mb * MEGABYTE / len(grid.machines), rate)
@@ -112,7 +113,7 @@ def overview_content(grid: Grid, stores: dict[str, MediaStore], media_mb: float)
         "here": "",
         "machines": machines,
         "rows": rows,
-        "published": {system: cells for system, cells in TABLE_2.items()},
+        "published": list(TABLE_2),
         "reference": tables.REFERENCE,
         "comparable": tables.comparable(grid),
         "state_machines": state_machines,

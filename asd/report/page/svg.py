@@ -1,10 +1,11 @@
-"""Figures of matplotlib as SVG inside a page: colours of the page's theme, ids of their own, a name for screen readers."""
+"""Figures of matplotlib as SVG inside a page: the theme's colours, ids of their own, a name for screen readers."""
 
 import io
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from html import escape
+from typing import Any
 
 import matplotlib
 from matplotlib.figure import Figure
@@ -25,7 +26,7 @@ THEME = {
     BAND: "var(--band)",
 }
 
-STYLE = {
+STYLE: Any = {
     "svg.fonttype": "none",  # text stays text: it can be searched, read aloud and takes the page's font
     "svg.hashsalt": "asd",  # the same figure gives the same bytes
     "font.family": "sans-serif",

@@ -90,7 +90,7 @@ def short(path: str) -> str:
 
 
 def wanted_clips(runs: list[Run]) -> list[str]:
-    """The clips of a machine in the order in which they get sound: the telling ones of all runs, then every test clip."""
+    """A machine's clips in the order in which they get sound: the telling ones of all runs, then every test clip."""
     orders: list[list[str]] = []
     rest: list[str] = []
     for run in runs:

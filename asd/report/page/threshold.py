@@ -1,4 +1,4 @@
-"""Where a score becomes an alarm, as the page shows it: the official rule, or where that collapses, the plain quantile."""
+"""Where a score becomes an alarm on the page: the official rule, or where that collapses, the plain quantile."""
 
 from dataclasses import dataclass
 
