@@ -2,7 +2,9 @@
 
 import json
 import shutil
+import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -41,6 +43,16 @@ def open_browser() -> Iterator[Any]:
         yield browser
     finally:
         browser.quit()
+
+
+def open_page(browser: Any, path: Path) -> None:
+    """Opens a page from disk and waits until it is complete; the first one of a browser can come late."""
+    browser.get(path.as_uri())
+    end = time.monotonic() + 20
+    ready = "return document.readyState === 'complete' && location.protocol === 'file:'"
+    while not browser.execute_script(ready):
+        assert time.monotonic() < end, f"{path.name} did not open"
+        time.sleep(0.02)
 
 
 def requests(browser: Any) -> list[str]:

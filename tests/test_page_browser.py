@@ -13,7 +13,7 @@ from asd.cli import main as cli
 from asd.configuration import CONF, checked
 from asd.evaluation import evaluate
 from asd.experiment import train
-from tests.browser import complaints, open_browser, requests
+from tests.browser import complaints, open_browser, open_page, requests
 from tests.factory import make_machine, tone
 
 HOSTILE = "<img src=x onerror=document.title='owned'>"
@@ -67,7 +67,7 @@ def browser(chromium: Any) -> Iterator[Any]:
 @pytest.fixture
 def run_page(browser: Any, report: Path) -> Any:
     """The browser at the page of fan's first run."""
-    browser.get((report / "fan--small-512x32-s0--train.html").as_uri())
+    open_page(browser, report / "fan--small-512x32-s0--train.html")
     return browser
 
 
@@ -81,6 +81,12 @@ def shown_rows(browser: Any, column: int) -> list[str]:
         "return [...document.querySelectorAll('#clip-table tbody tr:not([hidden])')].map(r => r.cells[%d].innerText)"
     )
     return browser.execute_script(script % column)
+
+
+def go_to(browser: Any, selector: str) -> None:
+    """Scrolls there; what is far from the window is not drawn and cannot be pressed."""
+    browser.execute_script("document.querySelector(arguments[0]).scrollIntoView()", selector)
+    wait(lambda: find(browser, selector)[0].is_displayed())
 
 
 def choose(browser: Any, selector: str, text: str) -> None:
@@ -103,7 +109,7 @@ def wait(condition: Any, seconds: float = 10) -> None:
 
 
 def test_from_the_overview_to_a_machine_to_a_run_to_another_machine(browser: Any, report: Path) -> None:
-    browser.get((report / "index.html").as_uri())
+    open_page(browser, report / "index.html")
     assert "3 runs done" in find(browser, ".lead")[0].text
     assert "1 missing" in find(browser, ".lead")[0].text
     assert "Submission 4 (all six)" in find(browser, "#table2-table")[0].text
@@ -117,7 +123,7 @@ def test_from_the_overview_to_a_machine_to_a_run_to_another_machine(browser: Any
 
 
 def test_another_row_of_the_report_changes_the_differences(browser: Any, report: Path) -> None:
-    browser.get((report / "index.html").as_uri())
+    open_page(browser, report / "index.html")
     cell = find(browser, "#table2-table td.pair")[0]
     before = cell.text
     choose(browser, "#reference", "Autoencoder baseline")
@@ -129,6 +135,7 @@ def test_another_row_of_the_report_changes_the_differences(browser: Any, report:
 
 
 def test_a_heading_sorts_both_ways(run_page: Any) -> None:
+    go_to(run_page, "#clips")
     score = find(run_page, "#clip-table thead th:nth-child(6) button")[0]
     down = [float(text) for text in shown_rows(run_page, 5)]
     assert down == sorted(down, reverse=True)
@@ -141,6 +148,7 @@ def test_a_heading_sorts_both_ways(run_page: Any) -> None:
 
 
 def test_filters_narrow_and_say_how_many(run_page: Any) -> None:
+    go_to(run_page, "#clips")
     assert find(run_page, "#shown")[0].text == "50 shown of 64 that match, 64 in all"
     find(run_page, "#more")[0].click()
     assert len(shown_rows(run_page, 1)) == 64
@@ -158,6 +166,7 @@ def test_filters_narrow_and_say_how_many(run_page: Any) -> None:
 def test_a_clip_plays_and_escape_gives_the_focus_back(run_page: Any) -> None:
     from selenium.webdriver.common.keys import Keys
 
+    go_to(run_page, "#clips")
     button = next(b for b in find(run_page, ".play") if b.get_attribute("aria-label").startswith("Play"))
     button.send_keys(Keys.ENTER)
     heard = "return document.querySelector('#player audio')?.currentTime > 0"
@@ -178,6 +187,7 @@ def test_sound_waits_until_it_is_asked_for(run_page: Any) -> None:
 def test_the_map_is_coloured_and_one_group_stands_alone(run_page: Any) -> None:
     fill = "return getComputedStyle(document.querySelector('.points.k-normal.d-target')).fill"
     by_label = run_page.execute_script(fill)
+    go_to(run_page, "#map")
     find(run_page, "[value=domain]")[0].click()
     assert run_page.execute_script(fill) != by_label
     key = next(b for b in find(run_page, ".key-domain button") if b.text == "source")
@@ -210,7 +220,7 @@ def test_nothing_is_wider_than_the_window(run_page: Any, width: int) -> None:
 
 def test_a_hostile_name_is_text(browser: Any, report: Path) -> None:
     for page in sorted(report.glob("*.html")):
-        browser.get(page.as_uri())
+        open_page(browser, page)
         assert browser.title != "owned"
         assert not find(browser, "[onerror]")
     names = [path.name for path in (report / "media").iterdir()]
@@ -220,7 +230,7 @@ def test_a_hostile_name_is_text(browser: Any, report: Path) -> None:
 
 @pytest.mark.parametrize("name", ["index", "machine-fan", "fan--small-512x32-s0--finetune-none"])
 def test_everything_that_can_be_used_has_a_name(browser: Any, report: Path, name: str) -> None:
-    browser.get((report / f"{name}.html").as_uri())
+    open_page(browser, report / f"{name}.html")
     assert check(browser, "nameless") == []
     assert check(browser, "twice") == []
     assert browser.execute_script("return document.querySelectorAll('h1').length") == 1
@@ -230,7 +240,7 @@ def test_everything_that_can_be_used_has_a_name(browser: Any, report: Path, name
 def test_text_stands_out_from_its_ground(browser: Any, report: Path, theme: str) -> None:
     """Contrast of at least 4.5 : 1 (WCAG AA), on every page."""
     for page in sorted(report.glob("*.html")):
-        browser.get(page.as_uri())
+        open_page(browser, page)
         browser.execute_script("document.documentElement.dataset.theme = arguments[0]", theme)
         assert check(browser, "faint") == [], page.name
 
@@ -241,14 +251,14 @@ def test_size_and_opening_time(browser: Any, report: Path) -> None:
     assert page.stat().st_size < MAX_PAGE_BYTES
     assert 0 < media <= MEDIA_MB * 1_000_000
     started = time.monotonic()
-    browser.get(page.as_uri())
+    open_page(browser, page)
     assert time.monotonic() - started < MAX_SECONDS
 
 
 def test_the_page_is_whole_without_its_script(browser: Any, report: Path) -> None:
     browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": True})
     try:
-        browser.get((report / "fan--small-512x32-s0--train.html").as_uri())
+        open_page(browser, report / "fan--small-512x32-s0--train.html")
         assert len(find(browser, "#clip-table tbody tr")) == 64
         assert find(browser, "main audio[controls]")
     finally:

@@ -81,7 +81,7 @@ def histograms(scores: ScoreTable, threshold: Threshold) -> str:
     is_test = scores.split == "test"
     sections = np.unique(scores.section[is_test])
     domains = [domain for domain in LINES if (is_test & (scores.domain == domain)).any()]
-    edges = np.histogram_bin_edges(scores.score[is_test], N_BINS)
+    edges = bin_edges(scores.score[is_test], threshold.value)
     with canvas(max(WIDTH * 0.9 * len(sections), 4.2), 1.9 * len(domains) + 0.7) as figure:
         panels = figure.subplots(len(domains), len(sections), squeeze=False, sharex=True, sharey=True)
         for i, domain in enumerate(domains):
@@ -91,9 +91,17 @@ def histograms(scores: ScoreTable, threshold: Threshold) -> str:
                 mark_threshold(panels[i, j], threshold.value, edges)
                 panels[i, j].set_title(f"section {section:02d}, {domain}")
         add_legend(figure, panels)
-        figure.supxlabel("score of the clip", fontsize=10)
+        beyond = f" (the last bar holds all above {edges[-2]:.2g})" if scores.score[is_test].max() > edges[-1] else ""
+        figure.supxlabel(f"score of the clip{beyond}", fontsize=10)
         figure.supylabel("clips", fontsize=10)
         return inline(figure, "histogram", describe_histograms(scores, threshold))
+
+
+def bin_edges(shown: NDArray[np.float64], threshold: float) -> NDArray[np.float64]:
+    """Bins up to where few scores lie, with the threshold among them if it is not far away."""
+    high = float(np.quantile(shown, 0.97))
+    high = max(high, 1.3 * threshold) if threshold < 3 * high else high
+    return np.linspace(float(shown.min()), min(high, float(shown.max())) + 1e-12, N_BINS + 1)
 
 
 def histogram_panel(panel: Axes, scores: ScoreTable, here: NDArray[np.bool_], edges: NDArray[np.float64]) -> None:
@@ -101,7 +109,7 @@ def histogram_panel(panel: Axes, scores: ScoreTable, here: NDArray[np.bool_], ed
     for label, style in BARS.items():
         values = scores.score[here & (scores.label == label)]
         if len(values):
-            panel.hist(values, bins=edges.tolist(), label=label, **style)
+            panel.hist(values.clip(max=edges[-1]), bins=edges.tolist(), label=label, **style)
     panel.yaxis.set_major_locator(MaxNLocator(nbins=4, integer=True))
 
 
