@@ -99,7 +99,7 @@ def clip_rows(scores: ScoreTable, pieces: Pieces | None, threshold: Threshold) -
 
 def frequent(nearest: NDArray[np.int64]) -> list[int]:
     """The training clips that the pieces of a clip name most often, the most frequent first."""
-    clips, counts = np.unique(nearest, return_counts=True)
+    clips, counts = np.unique(nearest[nearest >= 0], return_counts=True)
     return [int(clip) for clip in clips[np.argsort(-counts, kind="stable")][:N_NEAREST]]
 
 

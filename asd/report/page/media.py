@@ -21,11 +21,19 @@ N_COLOURS = 128
 
 @dataclass(frozen=True)
 class Media:
-    """A clip to hear and to see; paths relative to the page."""
+    """A clip to hear and to see.
+
+    Attributes:
+        audio: Path relative to the page.
+        image: The spectrogram, likewise.
+        seconds: Length of the clip.
+        khz: Highest frequency of the spectrogram.
+    """
 
     audio: str
     image: str
     seconds: float
+    khz: float
 
 
 @dataclass
@@ -70,7 +78,8 @@ class MediaStore:
     def write(self, folder: Path, clip: str, level: float) -> Media | None:
         """The sound (lossless) and the picture of a clip; None, and no file, where they exceed the budget."""
         samples = self.read(clip)
-        media = Media(f"media/{clip_slug(clip)}.flac", f"media/{clip_slug(clip)}.png", len(samples) / self.sample_rate)
+        name, seconds = f"media/{clip_slug(clip)}", len(samples) / self.sample_rate
+        media = Media(f"{name}.flac", f"{name}.png", seconds, self.sample_rate / 2000)
         files = folder / media.audio, folder / media.image
         soundfile.write(files[0], samples, self.sample_rate, format="FLAC")
         picture(samples, level).save(files[1])

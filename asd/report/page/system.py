@@ -4,8 +4,6 @@ from dataclasses import dataclass, field
 from itertools import zip_longest
 from typing import Any
 
-import numpy as np
-
 from asd.report.page.clips import ClipRow, Telling, clip_rows, listening_order, telling
 from asd.report.page.figures import Rows, histograms, roc, training_curves
 from asd.report.page.gather import TRAIN, Grid, Run
@@ -59,11 +57,12 @@ class SystemPage:
     def points(self, clip: ClipRow) -> str:
         """The score of each of its pieces, for a polyline."""
         media = self.media.get(clip.path)
-        return self.timeline.points(clip.section, clip.pieces, media.seconds if media else None)
+        return self.timeline.points(clip.pieces, media.seconds if media else None)
 
-    def limit(self, section: int) -> int:
+    @property
+    def limit(self) -> int:
         """Where the threshold is drawn."""
-        return self.timeline.height(section, self.threshold.value)
+        return self.timeline.height(self.threshold.value)
 
     def player(self) -> list[dict[str, Any]]:
         """What the player needs to know of each test clip, in the order of `rows`."""
@@ -72,7 +71,6 @@ class SystemPage:
                 "name": clip.name,
                 **self.sound(clip.row),
                 "points": self.points(clip),
-                "limit": self.limit(clip.section),
                 "nearest": [{"name": short(self.path_of(row)), **self.sound(row)} for row in clip.nearest],
             }
             for clip in self.rows
@@ -81,7 +79,7 @@ class SystemPage:
     def sound(self, row: int) -> dict[str, Any]:
         """Sound and picture of a clip, if they are there."""
         media = self.media_of(row)
-        return {"audio": media.audio, "image": media.image, "seconds": media.seconds} if media else {}
+        return {"audio": media.audio, "image": media.image, "seconds": media.seconds, "khz": media.khz} if media else {}
 
 
 def short(path: str) -> str:
@@ -116,6 +114,7 @@ def build_page(grid: Grid, run: Run, media: dict[str, Media]) -> SystemPage:
     threshold = decision_threshold(scores.score[scores.is_train])
     rows = clip_rows(scores, pieces, threshold)
     projection = None if embedding is None else project(embedding)
+    piece_scores = [score for row in rows for score in row.pieces]
     return SystemPage(
         run=run,
         scores=scores,
@@ -125,20 +124,10 @@ def build_page(grid: Grid, run: Run, media: dict[str, Media]) -> SystemPage:
         figures=figures(grid, run, scores, threshold) | maps(projection, scores),
         projection=projection,
         confusion=None if embedding is None else confusion(embedding, scores),
-        timeline=timeline(run.config, run.scorer, top_scores(rows, threshold)),
+        timeline=timeline(run.config, run.scorer, piece_scores, threshold.value),
         media=media,
         colours=section_classes(scores),
     )
-
-
-def top_scores(rows: list[ClipRow], threshold: Threshold) -> dict[int, float]:
-    """For each section a score that few pieces lie above; the threshold is below it unless it is far away."""
-    tops = {}
-    for section in {row.section for row in rows}:
-        pieces = [score for row in rows if row.section == section for score in row.pieces]
-        high = float(np.quantile(pieces, 0.98)) if pieces else 1.0
-        tops[section] = max(high, 1.15 * threshold.value) if threshold.value < 3 * high else high
-    return tops
 
 
 def figures(grid: Grid, run: Run, scores: ScoreTable, threshold: Threshold) -> dict[str, str]:

@@ -16,26 +16,26 @@ class Timeline:
         stride: Columns from one piece to the next; the last piece ends with the clip.
         hop_length: Samples of a column.
         sample_rate: In Hz.
-        tops: The score that is drawn at the upper edge, of each section.
+        low: The score that is drawn at the lower edge.
+        high: The score that is drawn at the upper edge.
     """
 
     n_frames: int
     stride: int
     hop_length: int
     sample_rate: int
-    tops: dict[int, float]
+    low: float
+    high: float
 
-    def points(self, section: int, pieces: Sequence[float], seconds: float | None) -> str:
+    def points(self, pieces: Sequence[float], seconds: float | None) -> str:
         """The points of a polyline; without a duration the pieces are taken to be evenly spaced."""
         middles = self.middles(len(pieces), seconds)
-        return " ".join(
-            f"{WIDTH * x:.0f},{self.height(section, score)}" for x, score in zip(middles, pieces, strict=True)
-        )
+        return " ".join(f"{WIDTH * x:.0f},{self.height(score)}" for x, score in zip(middles, pieces, strict=True))
 
-    def height(self, section: int, score: float) -> int:
+    def height(self, score: float) -> int:
         """Where a score is drawn, from the upper edge."""
-        top = self.tops[section]
-        return round(HEIGHT * (1 - min(score / top, 1.0))) if top > 0 else HEIGHT
+        share = (score - self.low) / (self.high - self.low)
+        return round(HEIGHT * (1 - min(max(share, 0.0), 1.0)))
 
     def middles(self, n_pieces: int, seconds: float | None) -> list[float]:
         """The middle of each piece as a share of the clip's length."""
@@ -48,8 +48,10 @@ class Timeline:
         return [(index + 0.5) / n_pieces for index in range(n_pieces)]
 
 
-def timeline(config: dict[str, Any], scorer: dict[str, Any], tops: dict[int, float]) -> Timeline:
-    """The timeline of a run."""
+def timeline(config: dict[str, Any], scorer: dict[str, Any], pieces: Sequence[float], threshold: float) -> Timeline:
+    """The timeline of a run; its scale sets the threshold at a third of the height, so that all its curves compare."""
     sound = config["input"]
     stride = int(scorer.get("stride", sound["n_frames"]))
-    return Timeline(sound["n_frames"], stride, sound["hop_length"], sound["sample_rate"], tops)
+    low = min([0.0, *pieces])
+    high = low + 3 * (threshold - low) if threshold > low else low + 1
+    return Timeline(sound["n_frames"], stride, sound["hop_length"], sound["sample_rate"], low, high)

@@ -142,11 +142,12 @@ function figureOf(clip, title) {
   const [image, audio, curve] = ["img", "audio", ".spark"].map((one) => figure.querySelector(one));
   figure.querySelector("strong").textContent = title;
   figure.querySelector(".name").textContent = clip.name;
-  if (clip.points) drawCurve(curve, clip);
+  if (clip.points) curve.querySelector("polyline").setAttribute("points", clip.points);
   else curve.remove();
   if (clip.audio) {
     image.src = clip.image;
     image.alt = `Spectrogram of ${clip.name}`;
+    figure.querySelector(".top").textContent = `${clip.khz} kHz`;
     figure.querySelector(".end").textContent = `${clip.seconds.toFixed(1)} s`;
     audio.src = clip.audio;
     audio.setAttribute("aria-label", clip.name);
@@ -159,11 +160,6 @@ function figureOf(clip, title) {
     figure.append(note);
   }
   return figure;
-}
-
-function drawCurve(curve, clip) {
-  curve.querySelector("polyline").setAttribute("points", clip.points);
-  for (const end of ["y1", "y2"]) curve.querySelector("line").setAttribute(end, clip.limit);
 }
 
 function follow(audio, figure) {
