@@ -83,6 +83,12 @@ def test_pieces_lie_in_time_where_they_were_cut() -> None:
     assert line.points([0.0, 1.0, 5.0], None) == "167,100 500,50 833,0"
 
 
+def test_long_curves_are_thinned() -> None:
+    line = Timeline(n_frames=5, stride=1, hop_length=512, sample_rate=16_000, low=0.0, high=2.0)
+    assert len(line.points([1.0] * 309, 10.0).split()) == 78  # every fourth
+    assert line.points([], None) == ""
+
+
 @pytest.mark.parametrize(("pieces", "threshold"), [([0.1, 0.4], 0.3), ([-2.0, 1.0], 0.5), ([0.0], 0.0)])
 def test_the_scale_holds_the_threshold_and_every_low_score(pieces: list[float], threshold: float) -> None:
     line = timeline(CONFIG, {"stride": 16}, pieces, threshold)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 WIDTH, HEIGHT = 1000, 100  # of the drawing, in its own units
+MAX_POINTS = 100  # of one curve; a baseline has hundreds of windows
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,8 @@ class Timeline:
     def points(self, pieces: Sequence[float], seconds: float | None) -> str:
         """The points of a polyline; without a duration the pieces are taken to be evenly spaced."""
         middles = self.middles(len(pieces), seconds)
-        return " ".join(f"{WIDTH * x:.0f},{self.height(score)}" for x, score in zip(middles, pieces, strict=True))
+        drawn = list(zip(middles, pieces, strict=True))[:: -(-len(pieces) // MAX_POINTS) or 1]
+        return " ".join(f"{WIDTH * x:.0f},{self.height(score)}" for x, score in drawn)
 
     def height(self, score: float) -> int:
         """Where a score is drawn, from the upper edge."""
