@@ -184,4 +184,4 @@ def test_runs_scored_before_embeddings_were_kept_have_no_map(single: Path) -> No
     manifest = run.scored / "manifest.json"
     manifest.write_text('{"files": {}, "scorer": {"stride": 16}}')
     page = write_report(single, data=None, media_mb=0, scorer="cosine").with_name("pump--net-512x32-s0--train.html")
-    assert "No embeddings of whole clips were kept: python evaluate.py name=single overwrite=true" in page.read_text()
+    assert "gets them by python evaluate.py name=single overwrite=true." in page.read_text()
