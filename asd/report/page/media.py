@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from asd.data.decoding import read_waveform
+from asd.progress import track
 from asd.report.page.names import clip_slug
 
 MEGABYTE = 1_000_000
@@ -67,7 +68,7 @@ class MediaStore:
         (folder / "media").mkdir(exist_ok=True)
         kept: dict[str, Media] = {}
         level = loudest([self.read(clip) for clip in clips[:8]])
-        for clip in clips:
+        for clip in track(clips, "copying recordings"):
             media = self.write(folder, clip, level)
             if media is None:
                 break

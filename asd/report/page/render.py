@@ -11,6 +11,7 @@ from typing import Any
 
 import jinja2
 
+from asd.progress import track
 from asd.report.page import tables
 from asd.report.page.gather import Grid, Run, read_grid
 from asd.report.page.media import MEGABYTE, MediaStore
@@ -75,11 +76,10 @@ def write_pages(grid: Grid, folder: Path, stores: dict[str, MediaStore], media_m
     for machine in grid.machines:
         scored = [run for run in grid.of_machine(machine) if run.scored]
         media = stores[machine].fill(folder, wanted_clips(scored)) if machine in stores else {}
-        for run in scored:
+        for run in track(scored, f"pages of {machine}", unit="system"):
             page = build_page(grid, run, media)
             write(environment, "system.html", folder / system_page(machine, run.system), **system_content(page, scored))
         write(environment, "machine.html", folder / machine_page(machine), **machine_content(grid, machine, scored))
-        print(f"{machine}: {len(scored)} systems")
     content = overview_content(grid, stores, media_mb)
     write(environment, "index.html", folder / "index.html", **content)
     write(environment, "report.md", folder / "report.md", **content, machine_tables=machine_tables(grid))
