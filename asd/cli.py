@@ -5,10 +5,10 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from asd.commands import dashboard, data, official, score, status, wandb
+from asd.commands import dashboard, data, official, report, score, status, wandb
 from asd.progress import be_quiet, write_line
 
-COMMANDS = (dashboard, data, official, score, status, wandb)
+COMMANDS = (dashboard, data, official, report, score, status, wandb)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

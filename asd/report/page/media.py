@@ -1,0 +1,120 @@
+"""Sound and spectrograms beside the page, as many as a budget of megabytes allows."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import soundfile
+from numpy.typing import NDArray
+from PIL import Image
+
+from asd.data.decoding import read_waveform
+from asd.progress import track
+from asd.report.page.names import clip_slug
+
+MEGABYTE = 1_000_000
+N_FFT, HOP = 1024, 512  # of the pictures; the network's own are finer
+ROWS = 256
+RANGE_DB = 70  # from the loudest to what is drawn black
+N_COLOURS = 128
+
+
+@dataclass(frozen=True)
+class Media:
+    """A clip to hear and to see.
+
+    Attributes:
+        audio: Path relative to the page.
+        image: The spectrogram, likewise.
+        seconds: Length of the clip.
+        khz: Highest frequency of the spectrogram.
+    """
+
+    audio: str
+    image: str
+    seconds: float
+    khz: float
+
+
+@dataclass
+class MediaStore:
+    """The media of one machine.
+
+    Attributes:
+        root: Of the data.
+        budget: Bytes that sound and pictures may take.
+        sample_rate: Of the recordings, in Hz.
+        used: Bytes that they take.
+        left_out: How many clips were beyond the budget.
+    """
+
+    root: Path
+    budget: float
+    sample_rate: int
+    used: int = 0
+    left_out: int = 0
+
+    def fill(self, folder: Path, clips: list[str]) -> dict[str, Media]:
+        """Writes clips, the most wanted first, until the budget is used up.
+
+        Args:
+            folder: Of the page.
+            clips: Paths relative to `root`.
+
+        Returns:
+            What there is, by the clip's path.
+        """
+        (folder / "media").mkdir(exist_ok=True)
+        kept: dict[str, Media] = {}
+        level = loudest([self.read(clip) for clip in clips[:8]])
+        for clip in track(clips, "copying recordings"):
+            media = self.write(folder, clip, level)
+            if media is None:
+                break
+            kept[clip] = media
+        self.left_out = len(clips) - len(kept)
+        return kept
+
+    def write(self, folder: Path, clip: str, level: float) -> Media | None:
+        """The sound (lossless) and the picture of a clip; None, and no file, where they exceed the budget."""
+        samples = self.read(clip)
+        name, seconds = f"media/{clip_slug(clip)}", len(samples) / self.sample_rate
+        media = Media(f"{name}.flac", f"{name}.png", seconds, self.sample_rate / 2000)
+        files = folder / media.audio, folder / media.image
+        soundfile.write(files[0], samples, self.sample_rate, format="FLAC")
+        picture(samples, level).save(files[1])
+        size = sum(file.stat().st_size for file in files)
+        if self.used + size > self.budget:
+            for file in files:
+                file.unlink()
+            return None
+        self.used += size
+        return media
+
+    def read(self, clip: str) -> NDArray[np.int16]:
+        """The samples of a clip."""
+        return read_waveform(self.root / clip, sample_rate=self.sample_rate, min_samples=N_FFT)
+
+
+def decibels(samples: NDArray[np.int16]) -> NDArray[np.float64]:
+    """The spectrogram of a clip, (rows, columns) in dB of full scale, low frequencies first."""
+    padded = np.pad(samples / 32768, N_FFT // 2)
+    windows = np.lib.stride_tricks.sliding_window_view(padded, N_FFT)[::HOP]
+    power = np.abs(np.fft.rfft(windows * np.hanning(N_FFT), axis=1)[:, :-1]) ** 2
+    merged = power.reshape(len(power), ROWS, -1).mean(axis=2)
+    return 10 * np.log10(merged.T + 1e-10)
+
+
+def loudest(clips: list[NDArray[np.int16]]) -> float:
+    """A level that little lies above, in dB."""
+    return float(np.percentile(np.concatenate([decibels(clip).ravel() for clip in clips]), 99.8)) if clips else 0.0
+
+
+def picture(samples: NDArray[np.int16], loudest: float) -> Image.Image:
+    """The spectrogram as an image, high frequencies on top, in few colours: small files."""
+    level = np.clip((decibels(samples)[::-1] - loudest) / RANGE_DB + 1, 0, 1)
+    image = Image.fromarray(np.rint(level * (N_COLOURS - 1)).astype(np.uint8))
+    colours = matplotlib.colormaps["magma"](np.linspace(0, 1, N_COLOURS))[:, :3]
+    image.putpalette(np.rint(colours * 255).astype(np.uint8).tobytes())
+    return image
