@@ -60,7 +60,7 @@ class Embedder:
         row = torch.tensor([clip])
         length = int(bank.lengths[clip]) + 2 * margin
         padded = bank.windows(row, torch.full_like(row, -margin), length, pad=self.settings.pad)
-        pieces = clip_pieces(padded[0].to(self.device), self.settings, stride)
+        pieces = clip_pieces(padded.to(self.device), self.settings, stride)
         return unit_embeddings(self.backbone(pieces)).cpu()
 
 
