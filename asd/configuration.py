@@ -17,6 +17,7 @@ from hydra.errors import CompactHydraException, HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from asd.allocator import keep_freed_memory
 from asd.contradictions import refuse_contradictions
 from asd.data.clips import MACHINES
 from asd.methods import refuse_foreign_keys
@@ -47,6 +48,8 @@ def script(name: str) -> Callable[[Callable[[dict[str, Any]], None]], Callable[[
             try:
                 plain = checked(config, name)
                 hush(plain)
+                if plain.get("allocator", "keep") == "keep":
+                    keep_freed_memory()  # here, because torch is not imported yet
                 main(plain)
             except (ValueError, OSError) as error:
                 raise ConfigurationError(str(error)) from None

@@ -37,6 +37,7 @@ from asd.progress import say
 from asd.report.dashboard.training import WandbMirror
 from asd.report.ending import ending_table
 from asd.requirements import find_phase1, with_fingerprint
+from asd.runs.auto import settle
 from asd.runs.checkpoint import AtomicCheckpointIO, KeepLast, load_checkpoint, load_part, newest_checkpoint
 from asd.runs.finite import FiniteLoss
 from asd.runs.folder import RunFolder, address
@@ -69,6 +70,7 @@ def train(config: Mapping[str, Any], lock: Lock | None = None) -> RunFolder:
         table = prepare_data(config)
         config = with_fingerprint(config, table.fingerprint())
         run = address(config)
+        config = settle(config, run, n_steps=n_steps_of(config, table))
         if is_done(run) and not config["overwrite"]:
             refuse_other(run, config)
             say(f"{run.path} is finished: nothing to do (overwrite=true to train it again)")
@@ -246,6 +248,12 @@ def length(trainer: Mapping[str, Any], n_steps_per_epoch: int) -> int:
     raise ValueError("a training needs a length: give trainer.max_epochs or trainer.max_steps, at least 1")
 
 
+def n_steps_of(config: Mapping[str, Any], table: ClipTable) -> int:
+    """The steps of a training, before its clips are decoded."""
+    n_source = int((table.is_train & (table.domain == "source")).sum())
+    return length(config["trainer"], max(1, -(-n_source // config["batch_size"])))
+
+
 def build_model(
     config: Mapping[str, Any], table: ClipTable, n_steps: int
 ) -> tuple[SectionClassifier | Baseline, list[str]]:
@@ -265,10 +273,25 @@ def build_model(
         frozen_names, frozen_modules = freeze(backbone, arcface, config["freeze"]["parts"])
     if config["channels_last"]:
         backbone.to(memory_format=torch.channels_last)
+    if config["compile"]:
+        compile_network(backbone, config)
     model = SectionClassifier(
-        backbone, arcface, frozen=frozen_modules, n_steps=n_steps, seed=config["seed"], **config["optimizer"]
+        backbone,
+        arcface,
+        frozen=frozen_modules,
+        n_steps=n_steps,
+        seed=config["seed"],
+        fused=not config["trainer"].get("gradient_clip_val"),
+        **config["optimizer"],
     )
     return model, frozen_names
+
+
+def compile_network(backbone: Backbone, config: Mapping[str, Any]) -> None:
+    """Compiles the network at its first step; its weights keep their names, so checkpoints load everywhere."""
+    print("compiling the network at the first step: about a minute, once")
+    mode = "reduce-overhead" if config["compile"] == "cudagraphs" else None
+    backbone.compile(dynamic=False, mode=mode)
 
 
 def load_phase1(config: Mapping[str, Any], backbone: Backbone, arcface: ArcFace, sections: list[int]) -> None:

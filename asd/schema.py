@@ -96,12 +96,15 @@ _TRAINING: dict[str, Rule] = {
     "save.every_n_minutes": or_null(Number(0)),
     "save.every_n_steps": or_null(COUNT),
     "channels_last": FLAG,
+    "compile": AnyOf((FLAG, Choice(("auto", "cudagraphs")))),
+    "speed.compile_from": COUNT,
+    **{f"speed.{device}.{what}": ListOf(WORD) for device in ("cpu", "cuda") for what in ("compile", "bf16")},
     "allocator": Choice(("keep", "system")),
     "progress": FLAG,
     "quiet": FLAG,
 }
 
-_OF_ARCFACE = ("sampling", "mixup.", "optimizer.", "input.", "loss.", "backbone.", "channels_last")
+_OF_ARCFACE = ("sampling", "mixup.", "optimizer.", "input.", "loss.", "backbone.", "channels_last", "compile", "speed.")
 
 # What the baselines share: what every training has, and log-mel windows learnt with Adam.
 _WINDOWS: dict[str, Rule] = {

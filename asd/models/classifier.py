@@ -24,6 +24,7 @@ class SectionClassifier(pl.LightningModule):
         weight_decay: Of SGD.
         schedule: cosine (to 0 at the last step) or constant.
         n_steps: Length of the training.
+        fused: Whether SGD's update is one pass over each weight; Lightning cannot clip gradients then.
         seed: Whatever the network draws at random is a function of (seed, step).
     """
 
@@ -40,12 +41,14 @@ class SectionClassifier(pl.LightningModule):
         schedule: str,
         n_steps: int,
         seed: int,
+        fused: bool = False,
     ) -> None:
         super().__init__()
         self.backbone = backbone
         self.arcface = arcface
         self.frozen = frozen  # a plain list: registered modules would stand in the checkpoint twice
         self.sgd: dict[str, Any] = {"lr": lr, "momentum": momentum, "nesterov": nesterov, "weight_decay": weight_decay}
+        self.sgd["fused"] = fused
         self.schedule = schedule
         self.n_steps = n_steps
         self.seed = seed
@@ -77,6 +80,7 @@ class SectionClassifier(pl.LightningModule):
     def on_train_batch_start(self, batch: TrainingBatch, batch_idx: int) -> None:
         """Makes what the network draws at random a function of (seed, step)."""
         torch.manual_seed(self.seed * 1_000_003 + self.global_step)
+        torch.compiler.cudagraph_mark_step_begin()  # the embeddings of the last step may be overwritten
 
     def training_step(self, batch: TrainingBatch, batch_idx: int) -> Tensor:
         """The ArcFace loss of mixed pieces."""

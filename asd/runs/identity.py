@@ -21,6 +21,7 @@ NOISE = (
     "save.",
     "quiet",
     "allocator",
+    "speed.",
     "data.root",
     "data.cache",
     "data.workers",
@@ -42,13 +43,17 @@ def essential(config: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+# "auto" goes on as the run began (runs/auto).
+MAY_BE_AUTO = ("compile", "trainer.precision")
+
+
 def differences(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> list[str]:
     """Lines «key: theirs → ours» for each essential key that differs."""
     new, old = essential(ours), essential(theirs)
     return [
         f"{key}: {old.get(key, '(absent)')} → {new.get(key, '(absent)')}"
         for key in sorted(new.keys() | old.keys())
-        if new.get(key) != old.get(key)
+        if new.get(key) != old.get(key) and not (key in MAY_BE_AUTO and new.get(key) == "auto")
     ]
 
 
