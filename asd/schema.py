@@ -167,6 +167,7 @@ SCHEMAS: dict[str, dict[str, Rule]] = {
         "logmel_neighbour": FLAG,
         "overwrite": FLAG,
         "accelerator": Choice(("auto", "cpu", "gpu")),
+        "precision": Choice(("auto", 32, "bf16")),
         "progress": FLAG,
         "quiet": FLAG,
         **_DATA,

@@ -18,8 +18,7 @@ def make_clips(root: Path, n_clips: int, *, sections: int = 6, seconds: int = SE
     random = np.random.default_rng(0)
     made: list[Path] = []
     for number in range(n_clips):
-        path = folder / f"section_{number % sections:02d}_source_train_normal_{number // sections:04d}_.wav"
-        path = path.with_name(path.name.replace("_.wav", ".wav"))
+        path = folder / f"section_{number % sections:02d}_source_train_normal_{number // sections:04d}.wav"
         if len(made) < DISTINCT:
             soundfile.write(path, noise(random, seconds), RATE, subtype="PCM_16")
             made.append(path)

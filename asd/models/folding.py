@@ -26,6 +26,8 @@ def fold_batchnorm(network: nn.Module, example: Tensor) -> nn.Module:
     """
     folded = copy.deepcopy(network)
     for convolution, norm in follow(folded, example):
+        assert norm.running_mean is not None
+        assert norm.running_var is not None
         scale = norm.weight / torch.sqrt(norm.running_var + norm.eps)
         bias = convolution.bias if convolution.bias is not None else torch.zeros_like(norm.bias)
         convolution.weight.mul_(scale.view(-1, 1, 1, 1))

@@ -218,7 +218,7 @@ def clip_pieces(samples_padded: Tensor, settings: SpectrogramSettings, stride: i
     """All pieces of clips of one length; the Fourier transforms are shared between pieces that overlap.
 
     Args:
-        samples_padded: (clips, n_fft / 2 + clip + n_fft / 2) waveforms in [−full_scale, full_scale), padded at both ends.
+        samples_padded: (clips, n_fft / 2 + clip + n_fft / 2) waveforms padded at both ends, in ±full_scale.
         settings: Of the spectrogram.
         stride: Columns from one piece to the next.
         full_scale: What counts as 1 in the samples.

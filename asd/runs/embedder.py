@@ -77,13 +77,13 @@ def runs_of_one_length(lengths: np.ndarray, at_most: int) -> Iterator[list[int]]
         yield group
 
 
-def load_embedder(checkpoint: Path, device: torch.device, precision: str = "32") -> Embedder:
+def load_embedder(checkpoint: Path, device: torch.device, precision: str | int = 32) -> Embedder:
     """The network of a checkpoint, which alone is enough.
 
     Args:
         checkpoint: Of a run.
         device: Where to compute.
-        precision: "32", "bf16", or "auto": bf16 on a GPU.
+        precision: 32, "bf16", or "auto": bf16 on a GPU.
 
     Raises:
         ValueError: The checkpoint is missing, damaged or not one of ours.
@@ -94,8 +94,8 @@ def load_embedder(checkpoint: Path, device: torch.device, precision: str = "32")
     backbone = build_backbone(config["backbone"], n_bins=settings.n_bins, n_frames=settings.n_frames)
     load_part(content, "backbone", backbone)
     backbone.eval()
-    folded = fold_batchnorm(backbone, torch.linspace(-1, 1, settings.n_bins * settings.n_frames).view(
-        1, 1, settings.n_bins, settings.n_frames))
+    shape = (1, 1, settings.n_bins, settings.n_frames)
+    folded = fold_batchnorm(backbone, torch.linspace(-1, 1, settings.n_bins * settings.n_frames).view(shape))
     if config["channels_last"]:
         folded.to(memory_format=torch.channels_last)
     in_bf16 = precision == "bf16" or (precision == "auto" and device.type == "cuda")

@@ -11,17 +11,13 @@ from numpy.typing import NDArray
 from asd.data.clips import parse_name
 from asd.data.decoding import read_waveform
 from asd.data.waveforms import WaveformBank
-from asd.models.build import build_backbone
 from asd.pieces.spectrogram import (
-    SpectrogramSettings,
-    clip_pieces,
     min_samples,
     n_columns,
     piece_columns,
-    spectrogram_settings,
 )
 from asd.rules import WORD
-from asd.runs.checkpoint import load_checkpoint, load_part
+from asd.runs.embedder import Embedder, load_embedder
 from asd.runs.folder import RunFolder
 from asd.runs.identity import is_done, read_manifest
 from asd.scoring.neighbours import (
@@ -29,7 +25,6 @@ from asd.scoring.neighbours import (
     References,
     ScorerSettings,
     score_clips,
-    unit_embeddings,
 )
 
 
