@@ -19,6 +19,7 @@ from asd.atomic import remove_leftovers
 from asd.baselines import build as baselines
 from asd.data.clips import ClipTable
 from asd.data.datamodule import MachineDataModule, StepPlan
+from asd.data.placement import place
 from asd.data.sampling import BalancedSource, Draw, TargetStep
 from asd.data.simulate import simulate
 from asd.data.usable import Usable, open_usable, scan_clips
@@ -37,7 +38,7 @@ from asd.progress import say
 from asd.report.dashboard.training import WandbMirror
 from asd.report.ending import ending_table
 from asd.requirements import find_phase1, with_fingerprint
-from asd.runs.auto import settle
+from asd.runs.auto import settle, training_device
 from asd.runs.checkpoint import AtomicCheckpointIO, KeepLast, load_checkpoint, load_part, newest_checkpoint
 from asd.runs.finite import FiniteLoss
 from asd.runs.folder import RunFolder, address
@@ -213,16 +214,18 @@ def build_data(config: Mapping[str, Any], clips: Usable[WaveformBank]) -> Machin
     if is_baseline(config):
         return baselines.build_data(config, clips.table, clips.bank)
     settings = spectrogram_settings(config["input"])
+    workers = config["data"]["workers"]
+    bank = place(clips.bank, config["data"]["bank"], training_device(config["trainer"]), workers=workers)
     plan: StepPlan = SAMPLINGS[config["sampling"]](
         clips.table,
         batch_size=config["batch_size"],
         mix_range=tuple(config["mixup"]["weight"]),
         mix_probability=config["mixup"]["probability"],
         n_frames=settings.n_frames,
-        n_columns=np.array([n_columns(int(length), settings) for length in clips.bank.lengths]),
+        n_columns=np.array([n_columns(int(length), settings) for length in bank.lengths]),
         seed=config["seed"],
     )
-    return MachineDataModule(clips.bank, plan, settings, workers=config["data"]["workers"])
+    return MachineDataModule(bank, plan, settings, workers=workers)
 
 
 def open_clips(config: Mapping[str, Any], table: ClipTable) -> Usable[WaveformBank]:

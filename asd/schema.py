@@ -80,6 +80,7 @@ _TRAINING: dict[str, Rule] = {
     "loss.mixed_loss": Choice(("both", "main", "margin_on_main")),
     **_DATA,
     "data.name": WORD,
+    "data.bank": Choice(("auto", "mmap", "ram", "device")),
     "data.workers": Number(0, 256, whole=True),
     "data.simulate": NULL,
     "data.simulate.sections": Number(2, 100, whole=True),

@@ -142,7 +142,7 @@ class MachineDataModule(pl.LightningDataModule):
             sampler=StepNumbers(self.plan.n_steps_per_epoch, self.n_done),
             num_workers=self.workers,
             persistent_workers=False,
-            pin_memory=torch.cuda.is_available(),
+            pin_memory=torch.cuda.is_available() and self.bank.samples.device.type == "cpu",
         )
 
     def n_done(self) -> int:

@@ -24,6 +24,7 @@ NOISE = (
     "speed.",
     "data.root",
     "data.cache",
+    "data.bank",
     "data.workers",
     "data.simulate.",
     "trainer.accelerator",
