@@ -34,9 +34,7 @@ def check_device(device: torch.device, workers: int) -> None:
     if device.type != "cuda":
         raise ValueError("data.bank=device: there is no GPU to train on; give data.bank=auto, mmap or ram")
     if workers:
-        raise ValueError(
-            f"data.bank=device with data.workers={workers}: workers cannot read a GPU; give 0"
-        )
+        raise ValueError(f"data.bank=device with data.workers={workers}: workers cannot read a GPU; give 0")
 
 
 def fits(bank: WaveformBank, device: torch.device) -> bool:

@@ -92,9 +92,7 @@ class SectionClassifier(pl.LightningModule):
         self.pieces_per_step = len(batch.section)
         # Not Lightning's max_steps, under which a resumed run ends its last epoch a second time.
         self.trainer.should_stop = self.global_step + 1 >= self.n_steps
-        loss = losses.mean()
-        self.log("loss", loss.detach(), prog_bar=True, logger=False)
-        return loss
+        return losses.mean()  # not logged: Lightning would make the host wait for it at every step
 
     def end_epoch(self) -> dict[str, float]:
         """The metrics of the whole epoch; starts new sums."""
