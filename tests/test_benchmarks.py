@@ -38,6 +38,7 @@ def run(command: str, file: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.ci
+@pytest.mark.filterwarnings("ignore:.*deprecated and slated for removal:DeprecationWarning")  # in what librosa imports
 def test_the_data_path(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run("data-path", tmp_path / "figures.json")
     assert "data_path_speedup" in capsys.readouterr().out
