@@ -98,7 +98,7 @@ _TRAINING: dict[str, Rule] = {
     "save.every_n_steps": or_null(COUNT),
     "channels_last": FLAG,
     "compile": AnyOf((FLAG, Choice(("auto", "cudagraphs")))),
-    "speed.compile_from": COUNT,
+    "speed.from_steps": COUNT,
     **{f"speed.{device}.{what}": ListOf(WORD) for device in ("cpu", "cuda") for what in ("compile", "bf16")},
     "allocator": Choice(("keep", "system")),
     "progress": FLAG,

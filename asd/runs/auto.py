@@ -42,7 +42,7 @@ def quickest(config: Mapping[str, Any], device: torch.device, n_steps: int) -> d
     in_bf16 = name in measured["bf16"] and (device.type != "cpu" or multiplies_bf16())
     return {
         "precision": "bf16-mixed" if in_bf16 else "32-true",
-        "compile": name in measured["compile"] and n_steps >= config["speed"]["compile_from"],
+        "compile": name in measured["compile"] and n_steps >= config["speed"]["from_steps"],
     }
 
 
