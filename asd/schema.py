@@ -9,7 +9,7 @@ from asd.rules import ANYTHING, COUNT, FLAG, NULL, PATH, WORD, AnyOf, Choice, Li
 LENGTH = AnyOf((COUNT, Choice((-1,))))  # −1: not given
 SEED = Number(0, 2**31 - 1, whole=True)
 DEVICES = AnyOf((COUNT, Choice((-1, "auto")), ListOf(Number(0, whole=True), least=1)))
-PRECISIONS = ("32-true", "32", "bf16-mixed", "bf16-true", "16-mixed", "16-true", "64-true", "64", 32, 64)
+PRECISIONS = ("auto", "32-true", "32", "bf16-mixed", "bf16-true", "16-mixed", "16-true", "64-true", "64", 32, 64)
 STRATEGIES = ("auto", "ddp", "ddp_find_unused_parameters_true", "ddp_find_unused_parameters_false")
 
 # The arguments of Lightning's Trainer. Left out is what the framework sets itself, what would end a training before its

@@ -12,7 +12,7 @@ import torch
 from asd.allocator import keep_freed_memory
 from asd.cores import n_cores
 from asd.data.clips import scan_machine
-from asd.experiment import build_data, build_model, quiet_lightning
+from asd.experiment import build_data, build_model, open_clips, quiet_lightning
 from asd.models.classifier import SectionClassifier
 from benchmarks.clock import Times, finish_device, median, ratio, seconds
 from benchmarks.network import LONG, SECTIONS, bare_step, compose, device, ready_batch
@@ -44,7 +44,7 @@ def one(config: dict[str, Any], name: str, block: int, rounds: int) -> dict[str,
     config = config | {"progress": False}
     table = scan_machine(Path(config["data"]["root"]), "fan")
     assert len(table.sections) == SECTIONS
-    data = build_data(config, table)
+    data = build_data(config, open_clips(config, table))
     model, _ = build_model(config, table, LONG)
     turns = Turns(config, block=block, rounds=rounds)
     quiet_lightning()

@@ -4,7 +4,7 @@ import argparse
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import librosa
 import numpy as np
@@ -16,13 +16,14 @@ from asd.data.clips import ClipTable, scan_machine
 from asd.data.datamodule import MachineDataModule, Steps
 from asd.data.decoding import FULL_SCALE
 from asd.data.sampling import Draw
-from asd.experiment import build_data
+from asd.experiment import build_data, open_clips
 from asd.pieces.mixup import mix
 from asd.pieces.spectrogram import SpectrogramSettings
 from benchmarks.clock import in_turns, median, ratio, seconds
 from benchmarks.network import compose, network_step
 from benchmarks.sound import make_clips
 
+PADDING: dict[str, Literal["reflect", "constant"]] = {"reflect": "reflect", "zeros": "constant"}  # librosa's words
 TOLERANCE = 1e-5  # of the largest value of a piece
 NETWORK = ["backbone=mobilefacenet", "compile=false", "trainer.precision=32-true"]
 
@@ -36,7 +37,7 @@ def measure(options: argparse.Namespace) -> dict[str, float | str]:
         config = compose(*NETWORK, f"input={shape}", f"data.cache={folder}/cache", f"data.root={root}")
         config |= {"progress": False, "batch_size": 6 if options.tiny else 48}
         table = scan_machine(root, "fan")
-        data = build_data(config, table)
+        data = build_data(config, open_clips(config, table))
         figures = one_core(data, table, options.rounds)
         return figures | share_of_step(data, config, options.rounds)
 
@@ -102,7 +103,7 @@ def usual_piece(draw: Draw, slot: int, table: ClipTable, settings: SpectrogramSe
     partner, _ = librosa.load(table.absolute(int(draw.partner[slot])), sr=None)
     weight, column = draw.mix_weight[slot], draw.first_column[slot]
     mixed = (1 - weight) * clip + weight * partner
-    spectrum = librosa.stft(mixed, n_fft=settings.n_fft, hop_length=settings.hop_length, pad_mode=settings.pad)
+    spectrum = librosa.stft(mixed, n_fft=settings.n_fft, hop_length=settings.hop_length, pad_mode=PADDING[settings.pad])
     piece = np.abs(spectrum)[:, column : column + settings.n_frames]
     if settings.pair_mean:
         piece = piece.reshape(-1, 2, settings.n_frames).mean(axis=1)

@@ -48,7 +48,7 @@ def child(folder: str, workers: int) -> dict[str, float]:
 def first_batches(folder: str, workers: int) -> dict[str, float]:
     """The child's side: imports, then the clock, then batches."""
     from asd.data.clips import scan_machine
-    from asd.experiment import build_data
+    from asd.experiment import build_data, open_clips
     from benchmarks.network import compose
 
     config = compose(
@@ -56,7 +56,7 @@ def first_batches(folder: str, workers: int) -> dict[str, float]:
     )
     config["progress"] = False
     start = time.perf_counter()
-    data = build_data(config, scan_machine(Path(folder) / "data", "fan"))
+    data = build_data(config, open_clips(config, scan_machine(Path(folder) / "data", "fan")))
     batches = iter(data.train_dataloader())
     data.on_after_batch_transfer(next(batches), 0)
     first = time.perf_counter() - start

@@ -25,12 +25,13 @@ def compose(*overrides: str) -> dict[str, Any]:
         composed = hydra.compose("train", ["machine=fan", *overrides])
     config = OmegaConf.to_container(composed, resolve=True)
     assert isinstance(config, dict)
+    config = {str(key): value for key, value in config.items()}
     best = quickest(config, device(), LONG)
     if config["compile"] == "auto":
         config["compile"] = best["compile"]
     if config["trainer"]["precision"] == "auto":
         config["trainer"]["precision"] = best["precision"]
-    return {str(key): value for key, value in config.items()}
+    return config
 
 
 def device() -> torch.device:

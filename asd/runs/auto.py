@@ -38,7 +38,7 @@ def settle(config: Mapping[str, Any], run: RunFolder, *, n_steps: int) -> dict[s
 
 def quickest(config: Mapping[str, Any], device: torch.device, n_steps: int) -> dict[str, Any]:
     """Precision and compiling as measured to be the quickest for the network on a device."""
-    measured, name = config["speed"][device.type], config["backbone"]["name"]
+    measured, name = config["speed"][device.type], config["backbone"].get("name")
     in_bf16 = name in measured["bf16"] and (device.type != "cpu" or multiplies_bf16())
     return {
         "precision": "bf16-mixed" if in_bf16 else "32-true",
