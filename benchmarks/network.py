@@ -23,9 +23,9 @@ def compose(*overrides: str) -> dict[str, Any]:
     """The plain configuration of train.py, with the quickest settings for this machine in the place of auto."""
     with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
         composed = hydra.compose("train", ["machine=fan", *overrides])
-    config = OmegaConf.to_container(composed, resolve=True)
-    assert isinstance(config, dict)
-    config = {str(key): value for key, value in config.items()}
+    values = OmegaConf.to_container(composed, resolve=True)
+    assert isinstance(values, dict)
+    config: dict[str, Any] = {str(key): value for key, value in values.items()}
     best = quickest(config, device(), LONG)
     if config["compile"] == "auto":
         config["compile"] = best["compile"]
