@@ -146,8 +146,8 @@ def open_clips(run: RunFolder, config: Mapping[str, Any]) -> Usable[WaveformBank
 
 def embed_clips(embedder: Embedder, bank: WaveformBank, stride: int, run: RunFolder, progress: bool) -> list[Tensor]:
     """The unit embeddings of each clip's pieces, (pieces, embedding_dim) a clip."""
-    rows = track(range(len(bank)), f"embedding {run.machine}/{run.system}", show=progress)
-    return [unit for unit, _ in zip(embedder.embed_all(bank, stride=stride), rows, strict=True)]
+    found = embedder.embed_all(bank, stride=stride)
+    return list(track(found, f"embedding {run.machine}/{run.system}", total=len(bank), show=progress))
 
 
 def score_sections(table: ClipTable, unit: list[Tensor], settings: ScorerSettings, progress: bool) -> Scores:

@@ -292,7 +292,7 @@ def build_model(
 
 def compile_network(backbone: Backbone, config: Mapping[str, Any]) -> None:
     """Compiles the network at its first step; its weights keep their names, so checkpoints load everywhere."""
-    print("compiling the network at the first step: about a minute, once")
+    say("compiling the network at the first step: about a minute, once")
     torch.compiler.reset()  # a sweep's runs in one process: what was compiled for others is not looked at again
     mode = "reduce-overhead" if config["compile"] == "cudagraphs" else None
     backbone.compile(dynamic=False, mode=mode)

@@ -38,6 +38,7 @@ def measure(options: argparse.Namespace) -> dict[str, float | str]:
         config |= {"progress": False, "batch_size": 6 if options.tiny else 48}
         table = scan_machine(root, "fan")
         data = build_data(config, open_clips(config, table))
+        assert isinstance(data, MachineDataModule)
         figures = one_core(data, table, options.rounds)
         return figures | share_of_step(data, config, options.rounds)
 

@@ -51,6 +51,7 @@ def ready_batch(config: dict[str, Any]) -> tuple[Tensor, Tensor, Tensor, Tensor]
 def build(config: dict[str, Any]) -> SectionClassifier:
     """The model of a configuration on the device."""
     model, _ = build_model(config, SimpleNamespace(sections=list(range(SECTIONS))), LONG)  # type: ignore[arg-type]
+    assert isinstance(model, SectionClassifier)
     return model.to(device())
 
 

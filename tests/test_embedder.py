@@ -37,7 +37,7 @@ def plain_embedder(checkpoint: Path) -> Embedder:
 
 def scores(embedder: Embedder, bank: WaveformBank, table: ClipTable) -> np.ndarray:
     """Of all test clips."""
-    found = score_sections(table, list(embedder.embed_all(bank, stride=16)), ScorerSettings(10, "mean", "both"))
+    found = score_sections(table, list(embedder.embed_all(bank, stride=16)), ScorerSettings(10, "mean", "both"), False)
     return found.clips[~table.is_train]
 
 

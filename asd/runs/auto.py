@@ -24,21 +24,25 @@ def settle(config: Mapping[str, Any], run: RunFolder, *, n_steps: int) -> dict[s
     Raises:
         ValueError: CUDA graphs without a GPU.
     """
-    device = training_device(config["trainer"])
+    trainer = config["trainer"]
+    if "compile" not in config:  # a baseline is computed as its organisers did
+        plain = "32-true" if trainer["precision"] == "auto" else trainer["precision"]
+        return {**config, "trainer": trainer | {"precision": plain}}
+    device = training_device(trainer)
     if config["compile"] == "cudagraphs" and device.type != "cuda":
         raise ValueError("compile=cudagraphs: there is no GPU to train on; give compile=true or compile=auto")
     best = quickest(config, device, n_steps)
     if run.is_begun and run.config.is_file() and not config["overwrite"]:
         begun = run.read_config()
         best = {"compile": begun.get("compile", False), "precision": begun["trainer"]["precision"]}
-    given = {"compile": config["compile"], "precision": config["trainer"]["precision"]}
+    given = {"compile": config["compile"], "precision": trainer["precision"]}
     chosen = {key: best[key] if value == "auto" else value for key, value in given.items()}
-    return {**config, "compile": chosen["compile"], "trainer": config["trainer"] | {"precision": chosen["precision"]}}
+    return {**config, "compile": chosen["compile"], "trainer": trainer | {"precision": chosen["precision"]}}
 
 
 def quickest(config: Mapping[str, Any], device: torch.device, n_steps: int) -> dict[str, Any]:
     """Precision and compiling as measured to be the quickest for the network on a device."""
-    measured, name = config["speed"][device.type], config["backbone"].get("name")
+    measured, name = config["speed"][device.type], config["backbone"]["name"]
     in_bf16 = name in measured["bf16"] and (device.type != "cpu" or multiplies_bf16())
     return {
         "precision": "bf16-mixed" if in_bf16 else "32-true",
