@@ -20,6 +20,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
+from asd.allocator import keep_freed_memory
 from asd.contradictions import refuse_contradictions
 from asd.data.clips import MACHINES
 from asd.launchers import require_launcher
@@ -84,6 +85,8 @@ def script(name: str) -> Callable[[Callable[[dict[str, Any]], None]], Callable[[
                 plan = preflight(name, sys.argv[1:])
             except (ValueError, OSError, HydraException, OmegaConfBaseException) as error:
                 give_up(error)
+            if all(config.get("allocator", "keep") == "keep" for config in plan.configs):
+                keep_freed_memory()  # here, because torch is not imported yet; a sweep's processes inherit it
             if plan.is_sweep and name in TRAINERS:
                 raise SystemExit(conduct(job, [address(config) for config in plan.configs]))
             job()

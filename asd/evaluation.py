@@ -21,6 +21,7 @@ from asd.progress import say, track
 from asd.report.dashboard.evaluation import mirror_results
 from asd.report.results import logmel_scores, write_results
 from asd.requirements import machine_list
+from asd.runs.embedder import Embedder, load_embedder
 from asd.runs.folder import RunFolder, find_runs
 from asd.runs.identity import is_done, read_manifest, sha256, write_manifest
 from asd.runs.interruption import interruptible
@@ -28,7 +29,6 @@ from asd.runs.lock import hold
 from asd.runs.method import is_baseline, scorer_of
 from asd.runs.scores import ScoreTable, write_scores
 from asd.runs.skipped import refuse_other_training, write_skipped
-from asd.runs.trained import Embedder, load_embedder
 from asd.scoring.logmel import mean_log_mel, nearest_distance
 from asd.scoring.neighbours import ScorerSettings, Scores, SectionPieces, score_section
 
@@ -93,7 +93,7 @@ def score_run(run: RunFolder, config: Mapping[str, Any]) -> None:
         score_baseline(run, scorer_of(made_with, config), clips, device=device, progress=config["progress"])
         return
     settings = scorer_settings(config)
-    embedder = load_embedder(run.checkpoint, device)
+    embedder = load_embedder(run.checkpoint, device, config["precision"])
     table, bank = clips.table, clips.bank
     unit = embed_clips(embedder, bank, settings["stride"], run, config["progress"])
     write_references(run, table, unit)
@@ -112,6 +112,7 @@ def score_run(run: RunFolder, config: Mapping[str, Any]) -> None:
         },
         scorer=settings,
         checkpoint=sha256(run.checkpoint),
+        precision=str(embedder.precision).removeprefix("torch."),
         data=run.read_config()["data"]["fingerprint"],
         skipped=len(clips.skipped),
     )
@@ -145,8 +146,8 @@ def open_clips(run: RunFolder, config: Mapping[str, Any]) -> Usable[WaveformBank
 
 def embed_clips(embedder: Embedder, bank: WaveformBank, stride: int, run: RunFolder, progress: bool) -> list[Tensor]:
     """The unit embeddings of each clip's pieces, (pieces, embedding_dim) a clip."""
-    clips = track(range(len(bank)), f"embedding {run.machine}/{run.system}", show=progress)
-    return [embedder.embed(bank, clip, stride=stride) for clip in clips]
+    found = embedder.embed_all(bank, stride=stride)
+    return list(track(found, f"embedding {run.machine}/{run.system}", total=len(bank), show=progress))
 
 
 def score_sections(table: ClipTable, unit: list[Tensor], settings: ScorerSettings, progress: bool) -> Scores:

@@ -19,6 +19,7 @@ from asd.atomic import remove_leftovers
 from asd.baselines import build as baselines
 from asd.data.clips import ClipTable
 from asd.data.datamodule import MachineDataModule
+from asd.data.placement import place
 from asd.data.sampling import BalancedSource, Draw, StepPlan, TargetStep
 from asd.data.simulate import simulate
 from asd.data.usable import Usable, open_usable, scan_clips
@@ -38,6 +39,7 @@ from asd.progress import say
 from asd.report.dashboard.training import WandbMirror
 from asd.report.ending import ending_table
 from asd.requirements import find_phase1, with_fingerprint
+from asd.runs.auto import settle, training_device
 from asd.runs.checkpoint import AtomicCheckpointIO, KeepLast, load_checkpoint, load_part, newest_checkpoint
 from asd.runs.finite import FiniteLoss
 from asd.runs.folder import RunFolder, address
@@ -71,6 +73,7 @@ def train(config: Mapping[str, Any], lock: Lock | Follower | None = None) -> Run
         table = prepare_data(config)
         config = with_fingerprint(config, table.fingerprint())
         run = address(config)
+        config = settle(config, run, n_steps=n_steps_of(config, table))
         if is_done(run) and not config["overwrite"]:
             refuse_other(run, config)
             say(f"{run.path} is finished: nothing to do (overwrite=true to train it again)")
@@ -223,16 +226,18 @@ def build_data(config: Mapping[str, Any], clips: Usable[WaveformBank]) -> Machin
     if is_baseline(config):
         return baselines.build_data(config, clips.table, clips.bank)
     settings = spectrogram_settings(config["input"])
+    workers = config["data"]["workers"]
+    bank = place(clips.bank, config["data"]["bank"], training_device(config["trainer"]), workers=workers)
     plan: StepPlan = SAMPLINGS[config["sampling"]](
         clips.table,
         batch_size=config["batch_size"],
         mix_range=tuple(config["mixup"]["weight"]),
         mix_probability=config["mixup"]["probability"],
         n_frames=settings.n_frames,
-        n_columns=np.array([n_columns(int(length), settings) for length in clips.bank.lengths]),
+        n_columns=np.array([n_columns(int(length), settings) for length in bank.lengths]),
         seed=config["seed"],
     )
-    return MachineDataModule(clips.bank, plan, settings, workers=config["data"]["workers"])
+    return MachineDataModule(bank, plan, settings, workers=workers)
 
 
 def open_clips(config: Mapping[str, Any], table: ClipTable) -> Usable[WaveformBank]:
@@ -258,6 +263,12 @@ def length(trainer: Mapping[str, Any], n_steps_per_epoch: int) -> int:
     raise ValueError("a training needs a length: give trainer.max_epochs or trainer.max_steps, at least 1")
 
 
+def n_steps_of(config: Mapping[str, Any], table: ClipTable) -> int:
+    """The steps of a training, before its clips are decoded."""
+    n_source = int((table.is_train & (table.domain == "source")).sum())
+    return length(config["trainer"], max(1, -(-n_source // config["batch_size"])))
+
+
 def build_model(
     config: Mapping[str, Any], table: ClipTable, n_steps: int
 ) -> tuple[SectionClassifier | Baseline, list[str]]:
@@ -277,10 +288,26 @@ def build_model(
         frozen_names, frozen_modules = freeze(backbone, arcface, config["freeze"]["parts"])
     if config["channels_last"]:
         backbone.to(memory_format=torch.channels_last)
+    if config["compile"]:
+        compile_network(backbone, config)
     model = SectionClassifier(
-        backbone, arcface, frozen=frozen_modules, n_steps=n_steps, seed=config["seed"], **config["optimizer"]
+        backbone,
+        arcface,
+        frozen=frozen_modules,
+        n_steps=n_steps,
+        seed=config["seed"],
+        fused=n_steps >= config["speed"]["from_steps"] and not config["trainer"].get("gradient_clip_val"),
+        **config["optimizer"],
     )
     return model, frozen_names
+
+
+def compile_network(backbone: Backbone, config: Mapping[str, Any]) -> None:
+    """Compiles the network at its first step; its weights keep their names, so checkpoints load everywhere."""
+    say("compiling the network at the first step: about a minute, once")
+    torch.compiler.reset()  # a sweep's runs in one process: what was compiled for others is not looked at again
+    mode = "reduce-overhead" if config["compile"] == "cudagraphs" else None
+    backbone.compile(dynamic=False, mode=mode)
 
 
 def load_phase1(config: Mapping[str, Any], backbone: Backbone, arcface: ArcFace, sections: list[int]) -> None:

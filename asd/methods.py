@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 from asd.schema import OF_METHOD
 
-GROUPS_OF_ARCFACE = ("backbone", "input", "loss")  # conf/method/arcface.yaml chooses from them
+GROUPS_OF_ARCFACE = ("backbone", "input", "loss", "speed")  # conf/method/arcface.yaml chooses from them
 
 
 def refuse_foreign_keys(keys: Iterable[str], methods: Sequence[str]) -> None:

@@ -9,7 +9,7 @@ from asd.rules import ANYTHING, COUNT, FLAG, NULL, PATH, WORD, AnyOf, Choice, Li
 LENGTH = AnyOf((COUNT, Choice((-1,))))  # −1: not given
 SEED = Number(0, 2**31 - 1, whole=True)
 DEVICES = AnyOf((COUNT, Choice((-1, "auto")), ListOf(Number(0, whole=True), least=1)))
-PRECISIONS = ("32-true", "32", "bf16-mixed", "bf16-true", "16-mixed", "16-true", "64-true", "64", 32, 64)
+PRECISIONS = ("auto", "32-true", "32", "bf16-mixed", "bf16-true", "16-mixed", "16-true", "64-true", "64", 32, 64)
 STRATEGIES = ("auto", "ddp", "ddp_find_unused_parameters_true", "ddp_find_unused_parameters_false")
 
 # The arguments of Lightning's Trainer. Left out is what the framework sets itself, what would end a training before its
@@ -78,6 +78,7 @@ _TRAINING: dict[str, Rule] = {
     "loss.mixed_loss": Choice(("both", "main", "margin_on_main")),
     **_DATA,
     "data.name": WORD,
+    "data.bank": Choice(("auto", "mmap", "ram", "device")),
     "data.workers": Number(0, 256, whole=True),
     "data.simulate": NULL,
     "data.simulate.sections": Number(2, 100, whole=True),
@@ -94,12 +95,15 @@ _TRAINING: dict[str, Rule] = {
     "save.every_n_minutes": or_null(Number(0)),
     "save.every_n_steps": or_null(COUNT),
     "channels_last": FLAG,
+    "compile": AnyOf((FLAG, Choice(("auto", "cudagraphs")))),
+    "speed.from_steps": COUNT,
+    **{f"speed.{device}.{what}": ListOf(WORD) for device in ("cpu", "cuda") for what in ("compile", "bf16")},
     "allocator": Choice(("keep", "system")),
     "progress": FLAG,
     "quiet": FLAG,
 }
 
-_OF_ARCFACE = ("sampling", "mixup.", "optimizer.", "input.", "loss.", "backbone.", "channels_last")
+_OF_ARCFACE = ("sampling", "mixup.", "optimizer.", "input.", "loss.", "backbone.", "channels_last", "compile", "speed.")
 
 # What the baselines share: what every training has, and log-mel windows learnt with Adam.
 _WINDOWS: dict[str, Rule] = {
@@ -162,6 +166,7 @@ SCHEMAS: dict[str, dict[str, Rule]] = {
         "logmel_neighbour": FLAG,
         "overwrite": FLAG,
         "accelerator": Choice(("auto", "cpu", "gpu")),
+        "precision": Choice(("auto", 32, "bf16")),
         "progress": FLAG,
         "quiet": FLAG,
         **_DATA,

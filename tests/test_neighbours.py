@@ -13,6 +13,7 @@ from asd.scoring.neighbours import (
     References,
     ScorerSettings,
     SectionPieces,
+    _largest_of_many,
     score_clips,
     score_section,
     unit_embeddings,
@@ -206,3 +207,16 @@ def test_an_embedding_that_is_not_finite_is_named() -> None:
         pieces.references()
     with pytest.raises(ValueError, match="piece of clip 1 is NaN"):
         score_clips(pieces.unit, pieces.clip, section().references(), SETTINGS)
+
+
+@pytest.mark.parametrize("n_columns", [64 * 30, 64 * 30 + 17, 64 * 3, 9])
+@pytest.mark.parametrize("n_values", [5, 40, 10**6])
+def test_groups_find_what_a_whole_search_finds(n_columns: int, n_values: int) -> None:
+    """Few different values make ties within groups, between groups, and with the rest at the end."""
+    generator = torch.Generator().manual_seed(n_columns + n_values)
+    cosine = torch.randint(0, n_values, (20, n_columns), generator=generator) / n_values
+    cosine[3, 2:90] = -torch.inf
+    values, columns = _largest_of_many(cosine, 7)
+    expected = torch.sort(cosine, dim=1, descending=True, stable=True)
+    assert torch.equal(values, expected.values[:, :7])
+    assert torch.equal(columns, expected.indices[:, :7])

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from asd.data.decoding import FULL_SCALE
 from asd.data.sampling import Share, StepPlan
 from asd.data.waveforms import WaveformBank
 from asd.pieces.mixup import mix
@@ -18,8 +19,8 @@ class StepWindows(NamedTuple):
     """One training step on its way to the device.
 
     Attributes:
-        windows: (batch, samples) waveform of each clip, in [−1, 1).
-        partners: (batch, samples) waveform to mix in.
+        windows: (batch, samples) int16, waveform of each clip.
+        partners: (batch, samples) int16, waveform to mix in.
         mix_weight: (batch,) weight of the partner.
         section: (batch,) class of the clip.
         partner_section: (batch,) class of the partner.
@@ -66,7 +67,7 @@ class Steps(Dataset[StepWindows]):
         clip, partner = torch.from_numpy(draw.clip), torch.from_numpy(draw.partner)
         length = torch.minimum(self.bank.lengths[clip], self.bank.lengths[partner])
         start = first_sample(torch.from_numpy(draw.first_column), self.settings)
-        both = self.bank.windows(
+        both = self.bank.windows_int16(
             torch.cat([clip, partner]),
             torch.cat([start, start]),
             self.settings.window_length,
@@ -133,7 +134,7 @@ class MachineDataModule(pl.LightningDataModule):
             sampler=StepNumbers(self.plan.n_steps_per_epoch, self.n_done),
             num_workers=self.workers,
             persistent_workers=False,
-            pin_memory=torch.cuda.is_available(),
+            pin_memory=torch.cuda.is_available() and self.bank.samples.device.type == "cpu",
         )
 
     def n_done(self) -> int:
@@ -142,7 +143,6 @@ class MachineDataModule(pl.LightningDataModule):
 
     def on_after_batch_transfer(self, batch: StepWindows, dataloader_idx: int) -> TrainingBatch:
         """Windows → mixup → pieces, on the device (Report 1.2 and 2.3)."""
-        mixed = mix(batch.windows, batch.partners, batch.mix_weight)
-        return TrainingBatch(
-            pieces(mixed, self.settings), batch.section, batch.partner_section, batch.mix_weight, batch.clip
-        )
+        mixed = mix(batch.windows.float(), batch.partners.float(), batch.mix_weight)
+        found = pieces(mixed, self.settings, FULL_SCALE)
+        return TrainingBatch(found, batch.section, batch.partner_section, batch.mix_weight, batch.clip)

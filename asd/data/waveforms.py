@@ -35,9 +35,9 @@ class WaveformBank:
     """The samples of many clips, and windows of them.
 
     Attributes:
-        samples: (samples,) int16, all clips end to end.
-        offsets: (clips,) int64, where each clip starts.
-        lengths: (clips,) int64, samples of each clip.
+        samples: (samples,) int16, all clips end to end, on any device.
+        offsets: (clips,) int64, where each clip starts, on the CPU.
+        lengths: (clips,) int64, samples of each clip, on the CPU.
         file: What `samples` is mapped from; None where they lie in memory.
     """
 
@@ -114,7 +114,7 @@ class WaveformBank:
         samples = self.samples.to(device)
         if samples is self.samples:
             return self
-        return WaveformBank(samples, self.lengths.to(device))
+        return WaveformBank(samples, self.lengths)
 
     def windows(
         self, clip: Tensor, first_sample: Tensor, length: int, *, pad: str, clip_length: Tensor | None = None
@@ -128,6 +128,8 @@ class WaveformBank:
     ) -> Tensor:
         """Windows of clips as they were recorded, in one gather.
 
+        What to gather is worked out on the CPU, so that samples on a GPU are gathered without waiting for it.
+
         Args:
             clip: (windows,) rows of the clips.
             first_sample: (windows,) where each window starts, in samples of its clip; may be negative.
@@ -136,7 +138,7 @@ class WaveformBank:
             clip_length: (windows,) samples after which a clip counts as ended; all of it where None.
 
         Returns:
-            (windows, length) int16.
+            (windows, length) int16, where the samples lie.
 
         Raises:
             ValueError: Another kind of padding.
@@ -149,15 +151,18 @@ class WaveformBank:
         if length > len(self.samples):  # no row can be inside
             return self._padded(offset, first_sample, length, pad, clip_length)
         start = (offset + first_sample).clamp(0, len(self.samples) - length)
-        windows = self.samples.unfold(0, length, 1).index_select(0, start)
+        device = self.samples.device
+        windows = self.samples.unfold(0, length, 1).index_select(0, start.to(device, non_blocking=True))
         edge = (~inside).nonzero()[:, 0]
         if len(edge):
-            windows[edge] = self._padded(offset[edge], first_sample[edge], length, pad, clip_length[edge])
+            windows[edge.to(device)] = self._padded(offset[edge], first_sample[edge], length, pad, clip_length[edge])
         return windows
 
     def _padded(self, offset: Tensor, first_sample: Tensor, length: int, pad: str, clip_length: Tensor) -> Tensor:
         """Windows that pass an end of their clip, sample by sample."""
-        at = first_sample[:, None] + torch.arange(length, device=first_sample.device)
+        device = self.samples.device
+        offset, first_sample, clip_length = (each.to(device) for each in (offset, first_sample, clip_length))
+        at = first_sample[:, None] + torch.arange(length, device=device)
         last = clip_length[:, None] - 1
         if pad == "zeros":
             inside = (at >= 0) & (at <= last)

@@ -24,6 +24,7 @@ class SectionClassifier(Learner):
         weight_decay: Of SGD.
         schedule: cosine (to 0 at the last step) or constant.
         n_steps: Length of the training.
+        fused: Whether SGD's update is one pass over each weight; Lightning cannot clip gradients then.
         seed: Whatever the network draws at random is a function of (seed, step).
     """
 
@@ -40,12 +41,14 @@ class SectionClassifier(Learner):
         schedule: str,
         n_steps: int,
         seed: int,
+        fused: bool = False,
     ) -> None:
         super().__init__(n_steps)
         self.backbone = backbone
         self.arcface = arcface
         self.frozen = frozen  # a plain list: registered modules would stand in the checkpoint twice
         self.sgd: dict[str, Any] = {"lr": lr, "momentum": momentum, "nesterov": nesterov, "weight_decay": weight_decay}
+        self.sgd["fused"] = fused
         self.schedule = schedule
         self.seed = seed
 
@@ -62,6 +65,7 @@ class SectionClassifier(Learner):
     def on_train_batch_start(self, batch: TrainingBatch, batch_idx: int) -> None:
         """Makes what the network draws at random a function of (seed, step)."""
         torch.manual_seed(self.seed * 1_000_003 + self.global_step + (self.global_rank << 40))
+        torch.compiler.cudagraph_mark_step_begin()  # the embeddings of the last step may be overwritten
 
     def training_step(self, batch: TrainingBatch, batch_idx: int) -> Tensor:
         """The ArcFace loss of mixed pieces; its accuracy counts the section of the louder clip."""

@@ -8,6 +8,7 @@ The order is magnitude → mean of bin pairs → scale → standardise. Windows 
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Literal, TypeVar
 
 import torch
@@ -102,20 +103,29 @@ def min_samples(settings: SpectrogramSettings) -> int:
     return max(whole_piece, settings.n_fft // 2 + 1 if settings.pad == "reflect" else 1)
 
 
-def magnitude(windows: Tensor, settings: SpectrogramSettings) -> Tensor:
+def magnitude(windows: Tensor, settings: SpectrogramSettings, full_scale: float = 1.0) -> Tensor:
     """The modulus of the short-time Fourier transform, as of `librosa.stft(center=False)`, with a periodic Hann window.
 
     Args:
         windows: (windows, samples), at least n_fft samples.
         settings: `window_length` samples give `n_frames` columns.
+        full_scale: What counts as 1 in the windows: 32768 where they are 16-bit numbers.
 
     Returns:
         (windows, n_fft / 2 + 1, columns), not negative.
     """
-    hann = torch.hann_window(settings.n_fft, dtype=windows.dtype, device=windows.device)
-    spectrum = torch.stft(windows, settings.n_fft, settings.hop_length, window=hann, center=False, return_complex=True)
-    # Twice as fast as abs() on the CPU, which guards against overflow that sound cannot reach.
-    return torch.addcmul(spectrum.real.square(), spectrum.imag, spectrum.imag).sqrt_()
+    hann = scaled_hann(settings.n_fft, full_scale, windows.dtype, windows.device)
+    spectrum = torch.fft.rfft(windows.unfold(1, settings.n_fft, settings.hop_length) * hann)
+    # A quarter of the time of abs() on the CPU, which guards against overflow that sound cannot reach.
+    squares = torch.view_as_real(spectrum).square_()
+    return (squares[..., 0] + squares[..., 1]).sqrt_().transpose(1, 2)
+
+
+@lru_cache
+def scaled_hann(n_fft: int, full_scale: float, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """(n_fft,) a periodic Hann window that also divides by the full scale: one pass over the samples less."""
+    with torch.inference_mode(False):
+        return torch.hann_window(n_fft, dtype=dtype, device=device) / full_scale
 
 
 def pair_mean(spectrogram: Tensor) -> Tensor:
@@ -157,7 +167,8 @@ def standardise(spectrogram: Tensor, how: str) -> Tensor:
         return spectrogram
     dim = (1, 2) if how == "piece" else (2,)
     centred = spectrogram - spectrogram.mean(dim, keepdim=True)
-    # Two plain passes: a twentieth of the time of torch.var_mean on the CPU.
+    # Two plain passes: a quarter of the time of torch.var_mean on the CPU. A vector norm would be quicker still, but
+    # adds up in one go and is off by 7e-6.
     deviation = centred.square().mean(dim, keepdim=True).sqrt_()
     return centred.div_(deviation.add_(SMALLEST_DEVIATION))
 
@@ -170,12 +181,13 @@ def finish(spectrogram: Tensor, settings: SpectrogramSettings) -> Tensor:
     return standardise(scaled, settings.standardise).unsqueeze(1).contiguous()
 
 
-def pieces(windows: Tensor, settings: SpectrogramSettings) -> Tensor:
+def pieces(windows: Tensor, settings: SpectrogramSettings, full_scale: float = 1.0) -> Tensor:
     """Windows → the network's input.
 
     Args:
-        windows: (windows, window_length) waveforms in [−1, 1).
+        windows: (windows, window_length) waveforms in [−full_scale, full_scale).
         settings: Of the spectrogram.
+        full_scale: What counts as 1 in the windows.
 
     Returns:
         (windows, 1, n_bins, n_frames) float32.
@@ -185,7 +197,7 @@ def pieces(windows: Tensor, settings: SpectrogramSettings) -> Tensor:
     """
     if windows.ndim != 2 or windows.shape[1] != settings.window_length:
         raise ValueError(f"windows of shape {tuple(windows.shape)}: must be (windows, {settings.window_length})")
-    return finish(magnitude(windows, settings), settings)
+    return finish(magnitude(windows, settings, full_scale), settings)
 
 
 def piece_columns(n_columns: int, n_frames: int, stride: int) -> list[int]:
@@ -202,18 +214,19 @@ def piece_columns(n_columns: int, n_frames: int, stride: int) -> list[int]:
     return [*range(0, last, stride), last]
 
 
-def clip_pieces(samples_padded: Tensor, settings: SpectrogramSettings, stride: int) -> Tensor:
-    """All pieces of one clip; the Fourier transforms are shared between pieces that overlap.
+def clip_pieces(samples_padded: Tensor, settings: SpectrogramSettings, stride: int, full_scale: float = 1.0) -> Tensor:
+    """All pieces of clips of one length; the Fourier transforms are shared between pieces that overlap.
 
     Args:
-        samples_padded: (n_fft / 2 + clip + n_fft / 2,) waveform in [−1, 1), padded at both ends.
+        samples_padded: (clips, n_fft / 2 + clip + n_fft / 2) waveforms padded at both ends, in ±full_scale.
         settings: Of the spectrogram.
         stride: Columns from one piece to the next.
+        full_scale: What counts as 1 in the samples.
 
     Returns:
-        (pieces, 1, n_bins, n_frames), at the columns of `piece_columns`.
+        (clips × pieces, 1, n_bins, n_frames), clip after clip, at the columns of `piece_columns`.
     """
-    spectrogram = magnitude(samples_padded.unsqueeze(0), settings)[0]
-    starts = piece_columns(spectrogram.shape[1], settings.n_frames, stride)
-    windows = spectrogram.unfold(1, settings.n_frames, 1)[:, starts]
-    return finish(windows.transpose(0, 1), settings)
+    spectrogram = magnitude(samples_padded, settings, full_scale)
+    starts = piece_columns(spectrogram.shape[2], settings.n_frames, stride)
+    windows = spectrogram.unfold(2, settings.n_frames, 1)[:, :, starts]
+    return finish(windows.transpose(1, 2).flatten(0, 1), settings)

@@ -21,8 +21,11 @@ NOISE = (
     "save.",
     "quiet",
     "allocator",
+    "speed.cpu.",
+    "speed.cuda.",
     "data.root",
     "data.cache",
+    "data.bank",
     "data.workers",
     "data.simulate.",
     "trainer.accelerator",
@@ -42,13 +45,17 @@ def essential(config: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+# "auto" goes on as the run began (runs/auto).
+MAY_BE_AUTO = ("compile", "trainer.precision")
+
+
 def differences(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> list[str]:
     """Lines «key: theirs → ours» for each essential key that differs."""
     new, old = essential(ours), essential(theirs)
     return [
         f"{key}: {old.get(key, '(absent)')} → {new.get(key, '(absent)')}"
         for key in sorted(new.keys() | old.keys())
-        if new.get(key) != old.get(key)
+        if new.get(key) != old.get(key) and not (key in MAY_BE_AUTO and new.get(key) == "auto")
     ]
 
 

@@ -7,22 +7,17 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
 
 from asd.data.clips import parse_name
 from asd.data.decoding import read_waveform
 from asd.data.waveforms import WaveformBank
-from asd.models.build import build_backbone
 from asd.pieces.spectrogram import (
-    SpectrogramSettings,
-    clip_pieces,
     min_samples,
     n_columns,
     piece_columns,
-    spectrogram_settings,
 )
 from asd.rules import WORD
-from asd.runs.checkpoint import load_checkpoint, load_part
+from asd.runs.embedder import Embedder, load_embedder
 from asd.runs.folder import RunFolder
 from asd.runs.identity import is_done, read_manifest
 from asd.scoring.neighbours import (
@@ -30,54 +25,7 @@ from asd.scoring.neighbours import (
     References,
     ScorerSettings,
     score_clips,
-    unit_embeddings,
 )
-
-
-@dataclass(frozen=True)
-class Embedder:
-    """A trained network that maps clips to the unit embeddings of their pieces.
-
-    Attributes:
-        backbone: In evaluation mode.
-        settings: Of the spectrogram.
-        sections: Section numbers in the order of the classes.
-        device: Where the network lies.
-    """
-
-    backbone: nn.Module
-    settings: SpectrogramSettings
-    sections: list[int]
-    device: torch.device
-
-    @torch.inference_mode()
-    def embed(self, bank: WaveformBank, clip: int, *, stride: int) -> Tensor:
-        """The unit embeddings of a clip's pieces, (pieces, embedding_dim), on the CPU.
-
-        One clip at a time: the same clip gives the same bytes, whatever else is scored.
-        """
-        margin = self.settings.n_fft // 2
-        row = torch.tensor([clip])
-        length = int(bank.lengths[clip]) + 2 * margin
-        padded = bank.windows(row, torch.full_like(row, -margin), length, pad=self.settings.pad)
-        pieces = clip_pieces(padded[0].to(self.device), self.settings, stride)
-        return unit_embeddings(self.backbone(pieces)).cpu()
-
-
-def load_embedder(checkpoint: Path, device: torch.device) -> Embedder:
-    """The network of a checkpoint, which alone is enough.
-
-    Raises:
-        ValueError: The checkpoint is missing, damaged or not one of ours.
-    """
-    content = load_checkpoint(checkpoint)
-    config = content["asd"]["config"]
-    settings = spectrogram_settings(config["input"])
-    backbone = build_backbone(config["backbone"], n_bins=settings.n_bins, n_frames=settings.n_frames)
-    load_part(content, "backbone", backbone)
-    if config["channels_last"]:
-        backbone.to(memory_format=torch.channels_last)
-    return Embedder(backbone.eval().to(device), settings, content["asd"]["sections"], device)
 
 
 @dataclass(frozen=True, eq=False)

@@ -19,6 +19,7 @@ Aggregation = Literal["mean", "max"]
 ReferenceChoice = Literal["both", "source", "target", "nearest"]
 
 NO_REFERENCE = -1  # stands in `own_clip` for a clip that is not among the references
+GROUP = 64  # columns searched as one
 MAX_BLOCK = 64  # rows of one matrix product; bounds the memory of an hour-long clip
 
 
@@ -212,12 +213,13 @@ def _search(
             f"{references.section}: {n_left} training pieces{besides}, but n_neighbors is {n_neighbors}; "
             "add training clips or lower scorer.n_neighbors"
         )
+    left_out = None if own is None else own.nonzero()[:, 0]
     cosines, indices = [], []
     for block in unit.split(MAX_BLOCK):
         cosine = block @ references.unit.T
-        if own is not None:
-            cosine.masked_fill_(own, -torch.inf)
-        largest, index = _largest(cosine, n_neighbors)
+        if left_out is not None:
+            cosine.index_fill_(1, left_out, -torch.inf)
+        largest, index = _largest_of_many(cosine, n_neighbors)
         cosines.append(largest)
         indices.append(index)
     # float64: next to 1 a float32 cosine has steps of 6e-8, their sum should not add its own
@@ -225,9 +227,31 @@ def _search(
     return scores, references.clip[torch.cat(indices)].cpu().numpy().astype(np.int64)
 
 
+def _largest_of_many(cosine: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """As `_largest`, for rows much longer than k: one pass over them, then only the groups that can matter.
+
+    The k largest lie in the k groups of columns with the largest maxima; of equal maxima the first groups are taken, so
+    that of equal values the first columns are still found.
+    """
+    n_groups, rest = divmod(cosine.shape[1], GROUP)
+    if n_groups <= k:
+        return _largest(cosine, k)
+    grouped = cosine[:, : n_groups * GROUP].unflatten(1, (n_groups, GROUP))
+    best = _largest(grouped.amax(dim=2), k)[1].sort(dim=1).values
+    columns = (best.unsqueeze(2) * GROUP + torch.arange(GROUP, device=cosine.device)).flatten(1)
+    if rest:
+        tail = torch.arange(n_groups * GROUP, cosine.shape[1], device=cosine.device)
+        columns = torch.cat([columns, tail.expand(len(cosine), -1)], dim=1)
+    values, places = _largest(cosine.gather(1, columns), k)
+    return values, columns.gather(1, places)
+
+
 def _largest(cosine: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """The k largest of each row and their columns; of equal values the first columns (`topk` takes any)."""
-    smallest_kept = cosine.topk(k, dim=1).values[:, -1:]
+    values, columns = cosine.topk(min(k + 1, cosine.shape[1]), dim=1)
+    if not (values[:, 1:] == values[:, :-1]).any():
+        return values[:, :k], columns[:, :k]
+    smallest_kept = values[:, k - 1 : k]
     above, equal = cosine > smallest_kept, cosine == smallest_kept
     n_equal_kept = k - above.sum(dim=1, keepdim=True)
     kept = above | (equal & (equal.cumsum(dim=1, dtype=torch.int32) <= n_equal_kept))

@@ -1,0 +1,103 @@
+"""A trained network as a thing that embeds clips."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from asd.data.decoding import FULL_SCALE
+from asd.data.waveforms import WaveformBank
+from asd.models.build import build_backbone
+from asd.models.folding import fold_batchnorm
+from asd.pieces.spectrogram import SpectrogramSettings, clip_pieces, spectrogram_settings
+from asd.runs.checkpoint import load_checkpoint, load_part
+from asd.scoring.neighbours import unit_embeddings
+
+CLIPS_AT_ONCE_ON_GPU = 64
+
+
+@dataclass(frozen=True)
+class Embedder:
+    """A trained network that maps clips to the unit embeddings of their pieces.
+
+    Attributes:
+        backbone: In evaluation mode.
+        settings: Of the spectrogram.
+        sections: Section numbers in the order of the classes.
+        device: Where the network lies.
+        precision: What it computes in.
+    """
+
+    backbone: nn.Module
+    settings: SpectrogramSettings
+    sections: list[int]
+    device: torch.device
+    precision: torch.dtype = torch.float32
+
+    def embed(self, bank: WaveformBank, clip: int, *, stride: int) -> Tensor:
+        """The unit embeddings of a clip's pieces, (pieces, embedding_dim), on the CPU."""
+        return self.embed_together(bank, [clip], stride=stride)[0]
+
+    def embed_all(self, bank: WaveformBank, *, stride: int) -> Iterator[Tensor]:
+        """The unit embeddings of each clip of a bank, in its order.
+
+        On the CPU one clip at a time, which is as fast there: the same clip gives the same bytes, whatever else is
+        scored. On a GPU as many as fill it; the last bits may then depend on the neighbours.
+        """
+        at_once = CLIPS_AT_ONCE_ON_GPU if self.device.type == "cuda" else 1
+        for clips in runs_of_one_length(bank.lengths.numpy(), at_once):
+            yield from self.embed_together(bank, clips, stride=stride)
+
+    @torch.inference_mode()
+    def embed_together(self, bank: WaveformBank, clips: Sequence[int], *, stride: int) -> Sequence[Tensor]:
+        """The unit embeddings of clips of one length, (pieces, embedding_dim) each, on the CPU."""
+        margin = self.settings.n_fft // 2
+        rows = torch.tensor(clips)
+        length = int(bank.lengths[clips[0]]) + 2 * margin
+        padded = bank.windows_int16(rows, torch.full_like(rows, -margin), length, pad=self.settings.pad)
+        samples = padded.to(self.device, non_blocking=True).float()
+        pieces = clip_pieces(samples, self.settings, stride, FULL_SCALE)
+        with torch.autocast(self.device.type, self.precision, enabled=self.precision is not torch.float32):
+            embeddings = self.backbone(pieces)
+        return unit_embeddings(embeddings).cpu().chunk(len(clips))
+
+
+def runs_of_one_length(lengths: np.ndarray, at_most: int) -> Iterator[list[int]]:
+    """Rows in their order, in groups of neighbours of one length."""
+    group: list[int] = []
+    for row, length in enumerate(lengths.tolist()):
+        if group and (length != lengths[group[0]] or len(group) == at_most):
+            yield group
+            group = []
+        group.append(row)
+    if group:
+        yield group
+
+
+def load_embedder(checkpoint: Path, device: torch.device, precision: str | int = 32) -> Embedder:
+    """The network of a checkpoint, which alone is enough.
+
+    Args:
+        checkpoint: Of a run.
+        device: Where to compute.
+        precision: 32, "bf16", or "auto": bf16 on a GPU.
+
+    Raises:
+        ValueError: The checkpoint is missing, damaged or not one of ours.
+    """
+    content = load_checkpoint(checkpoint)
+    config = content["asd"]["config"]
+    settings = spectrogram_settings(config["input"])
+    backbone = build_backbone(config["backbone"], n_bins=settings.n_bins, n_frames=settings.n_frames)
+    load_part(content, "backbone", backbone)
+    backbone.eval()
+    shape = (1, 1, settings.n_bins, settings.n_frames)
+    folded = fold_batchnorm(backbone, torch.linspace(-1, 1, settings.n_bins * settings.n_frames).view(shape))
+    if config["channels_last"]:
+        folded.to(memory_format=torch.channels_last)
+    in_bf16 = precision == "bf16" or (precision == "auto" and device.type == "cuda")
+    dtype = torch.bfloat16 if in_bf16 else torch.float32
+    return Embedder(folded.to(device), settings, content["asd"]["sections"], device, dtype)

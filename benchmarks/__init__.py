@@ -1,0 +1,1 @@
+"""How fast it is: every figure a ratio of things measured in turns in one run (docs/performance.md)."""

@@ -1,0 +1,104 @@
+"""A whole training step, as train.py runs it, as a multiple of its network alone on ready-made tensors."""
+
+import argparse
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+
+from asd.allocator import keep_freed_memory
+from asd.cores import n_cores
+from asd.data.clips import scan_machine
+from asd.experiment import build_data, build_model, open_clips, quiet_lightning
+from asd.models.classifier import SectionClassifier
+from benchmarks.clock import Times, finish_device, median, ratio, seconds
+from benchmarks.network import LONG, SECTIONS, bare_step, compose, device, ready_batch
+from benchmarks.sound import make_clips
+
+
+def measure(options: argparse.Namespace) -> dict[str, float | str]:
+    """`ceiling_<backbone>_<input>`."""
+    keep_freed_memory()
+    torch.set_num_threads(n_cores())
+    on_gpu = device().type == "cuda"
+    backbones = options.backbone or (["mobilefacenet", "resnet50", "efficientnet_b0"] if on_gpu else ["mobilefacenet"])
+    figures: dict[str, float | str] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        root = make_clips(Path(folder) / "data", 24 if options.tiny else 120)
+        places = [f"data.root={root}", f"data.cache={folder}/cache"]
+        for backbone in backbones:
+            for shape in options.input or (["512x32", "1024x32"] if on_gpu else ["512x32"]):
+                network = [f"backbone={backbone}", f"input={shape}", *places]
+                if options.tiny:
+                    network += ["compile=false", "batch_size=6"]
+                figures |= one(compose(*network), f"{backbone}_{shape}", 2 if options.tiny else 10, options.rounds)
+    return figures
+
+
+def one(config: dict[str, Any], name: str, block: int, rounds: int) -> dict[str, float | str]:
+    """A network within Lightning's loop and, in turns, alone."""
+    print(f"{name}: {rounds} rounds of {block} steps; compile={config['compile']}, {config['trainer']['precision']}")
+    config = config | {"progress": False}
+    table = scan_machine(Path(config["data"]["root"]), "fan")
+    assert len(table.sections) == SECTIONS
+    data = build_data(config, open_clips(config, table))
+    model, _ = build_model(config, table, LONG)
+    turns = Turns(config, block=block, rounds=rounds)
+    quiet_lightning()
+    trainer = pl.Trainer(
+        accelerator=config["trainer"]["accelerator"],
+        devices=1,
+        precision=config["trainer"]["precision"],
+        max_epochs=-1,
+        logger=False,
+        callbacks=[turns],
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+    trainer.fit(model, data)
+    return {
+        f"ceiling_{name}": ratio(turns.times, "step", "network"),
+        f"step_s_{name}": median(turns.times, "step") / block,
+        f"network_s_{name}": median(turns.times, "network") / block,
+    }
+
+
+class Turns(pl.Callback):
+    """Blocks of whole steps and blocks of the network alone, in turns, on the same weights.
+
+    Args:
+        config: Of the network.
+        block: Steps of a block.
+        rounds: Blocks that count; one before them does not.
+    """
+
+    def __init__(self, config: dict[str, Any], *, block: int, rounds: int) -> None:
+        self.config = config
+        self.block = block
+        self.rounds = rounds
+        self.times: Times = {"step": [], "network": []}
+        self.started = 0.0
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Makes the tensors ready."""
+        assert isinstance(pl_module, SectionClassifier)
+        self.alone = bare_step(pl_module, trainer.optimizers[0], ready_batch(self.config), self.config)
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """At the end of a block: its time, then as many steps of the network alone."""
+        if trainer.global_step % self.block:
+            return
+        finish_device()
+        now = time.perf_counter()
+        alone = seconds(lambda: [self.alone() for _ in range(self.block)])
+        if trainer.global_step > self.block:
+            self.times["step"].append(now - self.started)
+            self.times["network"].append(alone)
+        trainer.should_stop = len(self.times["step"]) >= self.rounds
+        self.started = time.perf_counter()

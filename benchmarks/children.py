@@ -1,0 +1,89 @@
+"""Steps in processes of their own: an allocator's setting cannot be taken back, and a grid is several processes.
+
+A child builds its network, reports, and then runs one block of steps for each line it is sent.
+"""
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+from types import TracebackType
+from typing import Any
+
+
+class Child:
+    """A process that runs training steps when told to.
+
+    Args:
+        overrides: Of the configuration of train.py.
+        allocator: "keep", or "system" for the C library's defaults.
+        threads: Of the process.
+        plain: SGD with PyTorch's own defaults.
+    """
+
+    def __init__(self, overrides: list[str], *, allocator: str, threads: int, plain: bool = False) -> None:
+        order = {"overrides": overrides, "allocator": allocator, "threads": threads, "plain": plain}
+        environment = {key: value for key, value in os.environ.items() if key != "THP_MEM_ALLOC_ENABLE"}
+        environment["OMP_NUM_THREADS"] = str(threads)
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "benchmarks.children", json.dumps(order)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=environment,
+        )
+
+    def __enter__(self) -> "Child":
+        self.first = self.answer()
+        return self
+
+    def start(self, n_steps: int = 1) -> None:
+        """Sets the child off."""
+        assert self.process.stdin
+        self.process.stdin.write(f"{n_steps}\n")
+        self.process.stdin.flush()
+
+    def answer(self) -> float:
+        """The seconds that the child reports."""
+        assert self.process.stdout
+        line = self.process.stdout.readline()
+        if not line:
+            raise OSError(f"a measuring process ended with exit code {self.process.wait()}: see its message above")
+        return float(line)
+
+    def step(self) -> float:
+        """The seconds of one step."""
+        self.start()
+        return self.answer()
+
+    def __exit__(self, *error: type[BaseException] | BaseException | TracebackType | None) -> None:
+        assert self.process.stdin
+        assert self.process.stdout
+        self.process.stdin.close()
+        self.process.stdout.close()
+        self.process.wait()
+
+
+def serve(order: dict[str, Any]) -> None:
+    """The child's side: seconds of the first step, then of each block of steps that a line asks for."""
+    if order["allocator"] == "keep":
+        from asd.allocator import keep_freed_memory
+
+        keep_freed_memory()  # before torch is imported
+    import torch
+
+    from benchmarks.clock import seconds
+    from benchmarks.network import compose, network_step
+
+    torch.set_num_threads(order["threads"])
+    with contextlib.redirect_stdout(sys.stderr):
+        step = network_step(compose(*order["overrides"]), plain=order["plain"])
+        first = seconds(step)
+    print(first, flush=True)
+    for line in sys.stdin:
+        print(seconds(lambda n=int(line): [step() for _ in range(n)]), flush=True)  # type: ignore[misc]
+
+
+if __name__ == "__main__":
+    serve(json.loads(sys.argv[1]))
