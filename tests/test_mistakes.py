@@ -74,7 +74,7 @@ TRAIN = [
     ("train.py overwrite=yes", r"overwrite=yes is not allowed: give one of True, False"),
     ("train.py data.on_bad_clip=ignore", r"data\.on_bad_clip=ignore is not allowed: give one of error, skip"),
     ("train.py phase=finetune", r"phase=finetune is not allowed: give train"),
-    ("train.py trainer.precision=7", r"trainer\.precision=7 is not allowed: give one of 32-true"),
+    ("train.py trainer.precision=7", r"trainer\.precision=7 is not allowed: give one of auto, 32-true"),
     ("train.py trainer.devices=-3", r"trainer\.devices=-3 is not allowed: give .*auto"),
     ("train.py trainer.accelerator=cuda:0", r"trainer\.accelerator=cuda:0 is not allowed: give one of auto, cpu, gpu"),
     ("train.py +trainer.strategy=fsdp", r"trainer\.strategy=fsdp is not allowed: give one of auto, ddp"),

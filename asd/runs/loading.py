@@ -17,4 +17,4 @@ def load(path: Path, *, scorer: str | None, device: str) -> TrainedRun | Trained
     run = RunFolder(path)
     if run.config.is_file() and is_baseline(run.read_config()):
         return load_trained_baseline(path, scorer=scorer, device=device)
-    return load_trained_run(path, scorer=scorer or "cosine", device=device)
+    return load_trained_run(path, scorer="cosine" if scorer is None else scorer, device=device)
