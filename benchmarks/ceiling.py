@@ -10,9 +10,9 @@ import pytorch_lightning as pl
 import torch
 
 from asd.allocator import keep_freed_memory
+from asd.assembly import build_data, build_model, open_clips, quiet_lightning
 from asd.cores import n_cores
 from asd.data.clips import scan_machine
-from asd.experiment import build_data, build_model, open_clips, quiet_lightning
 from asd.models.classifier import SectionClassifier
 from benchmarks.clock import Times, finish_device, median, ratio, seconds
 from benchmarks.network import LONG, SECTIONS, bare_step, compose, device, ready_batch

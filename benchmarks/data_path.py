@@ -11,12 +11,12 @@ import numpy as np
 import torch
 
 from asd.allocator import keep_freed_memory
+from asd.assembly import build_data, open_clips
 from asd.cores import n_cores
 from asd.data.clips import ClipTable, scan_machine
 from asd.data.datamodule import MachineDataModule, Steps
 from asd.data.decoding import FULL_SCALE
 from asd.data.sampling import Draw
-from asd.experiment import build_data, open_clips
 from asd.pieces.mixup import mix
 from asd.pieces.spectrogram import SpectrogramSettings
 from benchmarks.clock import in_turns, median, ratio, seconds

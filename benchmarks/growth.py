@@ -47,8 +47,8 @@ def child(folder: str, workers: int) -> dict[str, float]:
 
 def first_batches(folder: str, workers: int) -> dict[str, float]:
     """The child's side: imports, then the clock, then batches."""
+    from asd.assembly import build_data, open_clips
     from asd.data.clips import scan_machine
-    from asd.experiment import build_data, open_clips
     from benchmarks.network import compose
 
     config = compose(

@@ -10,8 +10,8 @@ import torch
 from omegaconf import OmegaConf
 from torch import Tensor
 
+from asd.assembly import build_model
 from asd.configuration import CONF
-from asd.experiment import build_model
 from asd.models.classifier import SectionClassifier
 from asd.runs.auto import quickest
 

@@ -22,14 +22,14 @@ KNOWS = {
         "data/datamodule.py",
         "data/windows.py",
         "models/learner.py",
-        "experiment.py",
+        "assembly.py",
         "runs/checkpoint.py",
         "runs/finite.py",
         "runs/record.py",
         "runs/training_bar.py",
         "report/dashboard/training.py",
     },
-    "lightning_fabric": {"runs/checkpoint.py", "experiment.py"},
+    "lightning_fabric": {"runs/checkpoint.py", "assembly.py"},
 }
 
 # Rooms in the order of the sound: a room imports from itself and from earlier ones.
@@ -55,7 +55,7 @@ ROOMS = [
     "requirements",
     "baselines",
 ]
-ROOMS += ["configuration", "experiment", "evaluation", "commands", "cli"]
+ROOMS += ["configuration", "assembly", "experiment", "evaluation", "commands", "cli"]
 
 LIGHT = [
     "asd",

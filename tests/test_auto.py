@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from asd.experiment import build_model, train
+from asd.assembly import build_model
+from asd.experiment import train
 from asd.runs import auto
 from asd.runs.auto import quickest, settle
 from asd.runs.checkpoint import load_checkpoint

@@ -17,10 +17,11 @@ import torch
 import yaml
 
 import asd
+from asd.assembly import open_clips
 from asd.data.clips import scan_machine
 from asd.data.waveforms import WaveformBank
 from asd.evaluation import evaluate
-from asd.experiment import open_clips, train
+from asd.experiment import train
 from asd.inside import inside
 from asd.runs.checkpoint import load_checkpoint, newest_checkpoint
 from asd.runs.folder import RunFolder
