@@ -29,9 +29,10 @@ from asd.runs.finite import FiniteLoss
 from asd.runs.folder import RunFolder, address
 from asd.runs.identity import is_done, refuse_other, write_manifest
 from asd.runs.interruption import Interruption, interruptible
+from asd.runs.lines import read_record
 from asd.runs.lock import Lock
 from asd.runs.ranks import Follower, hold_together, rank
-from asd.runs.record import EpochRecord, read_record
+from asd.runs.record import EpochRecord
 from asd.runs.skipped import keep_skipped, write_skipped
 from asd.runs.status import State, write_status
 from asd.runs.training_bar import TrainingBar

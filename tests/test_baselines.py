@@ -29,7 +29,7 @@ from asd.runs.baseline import load_baseline
 from asd.runs.checkpoint import load_checkpoint
 from asd.runs.folder import RunFolder, address
 from asd.runs.identity import is_done
-from asd.runs.record import read_record
+from asd.runs.lines import read_record
 from asd.runs.scores import read_scores
 from asd.runs.skipped import read_skipped
 from tests.factory import make_machine

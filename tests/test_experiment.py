@@ -14,7 +14,7 @@ from asd.experiment import train
 from asd.runs.checkpoint import load_checkpoint
 from asd.runs.folder import RunFolder
 from asd.runs.identity import is_done
-from asd.runs.record import read_record
+from asd.runs.lines import read_record
 from asd.runs.status import read_status
 
 Job = Callable[..., dict[str, Any]]

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from asd.runs.folder import RunFolder
-from asd.runs.record import read_record
+from asd.runs.lines import read_record
 from tests.disturbance import PHASES, Configs, Kill, digests, finish, start
 
 Job = Callable[..., dict[str, Any]]

@@ -21,7 +21,7 @@ from asd.runs.checkpoint import AtomicCheckpointIO, load_checkpoint, newest_chec
 from asd.runs.finite import NonFiniteError
 from asd.runs.folder import RunFolder
 from asd.runs.identity import is_done
-from asd.runs.record import read_record
+from asd.runs.lines import read_record
 from asd.runs.status import read_status
 
 Job = Callable[..., dict[str, Any]]

@@ -8,7 +8,7 @@ import pytest
 from asd.atomic import replacing, write_json, write_text
 from asd.runs.folder import RunFolder, address, find_runs, phase_name
 from asd.runs.identity import differences, essential, is_done, read_manifest, refuse_other, write_manifest
-from asd.runs.record import read_record, to_csv
+from asd.runs.lines import read_record, to_csv
 from asd.runs.status import read_status, write_status
 
 CONFIG = {

@@ -17,7 +17,7 @@ from asd.models.classifier import SectionClassifier
 from asd.progress import be_quiet, progress
 from asd.report.ending import ending_table
 from asd.runs import training_bar
-from asd.runs.record import read_record
+from asd.runs.lines import read_record
 
 Job = Callable[..., dict[str, Any]]
 ROOT = Path(__file__).parents[1]

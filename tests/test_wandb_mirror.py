@@ -15,7 +15,7 @@ from asd.report.dashboard.entries import training_entry
 from asd.report.dashboard.keys import KEYS, curve, find
 from asd.report.dashboard.mirror import choose_mode
 from asd.runs.folder import address
-from asd.runs.record import read_record
+from asd.runs.lines import read_record
 from tests.wandb_files import recorded
 
 Job = Callable[..., dict[str, Any]]

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from asd.runs.folder import RunFolder
-from asd.runs.record import read_record
+from asd.runs.lines import read_record
 from tests.wandb_server import SentRun, WandbServer
 
 ROOT = Path(__file__).parents[1]

@@ -19,8 +19,8 @@ from asd.evaluation import evaluate
 from asd.experiment import train
 from asd.report.dashboard import mirror as mirror_module
 from asd.runs.folder import RunFolder
+from asd.runs.lines import read_record
 from asd.runs.lock import hold
-from asd.runs.record import read_record
 from tests.wandb_files import recorded
 
 Job = Callable[..., dict[str, Any]]

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from asd.progress import duration
 from asd.runs.folder import RunFolder
-from asd.runs.record import read_record
+from asd.runs.lines import read_record
 
 HEAD = ("run", "steps", "loss", "accuracy", "time", "where")
 

@@ -1,7 +1,5 @@
 """The record of a run: one fsynced line per epoch, which loggers mirror."""
 
-import csv
-import io
 import json
 import time
 from typing import Any
@@ -11,6 +9,7 @@ import pytorch_lightning as pl
 from asd.atomic import append_line, write_text
 from asd.models.learner import Learner
 from asd.runs.folder import RunFolder
+from asd.runs.lines import read_record, to_csv
 from asd.runs.status import write_status
 
 
@@ -61,20 +60,3 @@ class EpochRecord(pl.Callback):
         append_line(self.run.metrics, json.dumps(line, allow_nan=False))
         if self.as_csv:
             write_text(self.run.path / "metrics.csv", to_csv(read_record(self.run)))
-
-
-def read_record(run: RunFolder) -> list[dict[str, Any]]:
-    """The lines of metrics.jsonl; a last line that a crash cut short is left out."""
-    if not run.metrics.is_file():
-        return []
-    lines = run.metrics.read_text(encoding="utf-8").splitlines(keepends=True)
-    return [json.loads(line) for line in lines if line.endswith("\n")]
-
-
-def to_csv(lines: list[dict[str, Any]]) -> str:
-    """The record as a CSV table."""
-    buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, list(lines[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(lines)
-    return buffer.getvalue()

@@ -15,8 +15,8 @@ from asd.report.dashboard.mirror import Mirror
 from asd.report.dashboard.training import log_line
 from asd.runs.folder import OUTPUTS, RunFolder, find_runs
 from asd.runs.identity import is_done, read_manifest
+from asd.runs.lines import read_record
 from asd.runs.lock import holder_of
-from asd.runs.record import read_record
 
 DEFAULTS = Path(__file__).parents[3] / "conf" / "logger" / "wandb.yaml"
 

@@ -11,7 +11,7 @@ from asd.report.dashboard.entries import training_entry
 from asd.report.dashboard.keys import curve
 from asd.report.dashboard.mirror import Mirror, without_stopping
 from asd.runs.folder import RunFolder
-from asd.runs.record import read_record
+from asd.runs.lines import read_record
 
 
 class WandbMirror(Logger):

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from asd.report.table import TableRow
 from asd.runs.folder import RunFolder
 from asd.runs.identity import read_manifest
+from asd.runs.lines import read_record
 from asd.runs.scores import ScoreTable, read_scores
 from asd.runs.status import read_status
 
@@ -103,10 +104,7 @@ class Run:
 
     def record(self) -> list[dict[str, Any]]:
         """The lines of metrics.jsonl; one that a crash cut short is left out."""
-        if not self.folder.metrics.is_file():
-            return []
-        lines = self.folder.metrics.read_text(encoding="utf-8").splitlines(keepends=True)
-        return [json.loads(line) for line in lines if line.endswith("\n")]
+        return read_record(self.folder)
 
 
 @dataclass(frozen=True)
