@@ -1,17 +1,17 @@
 """kill -9 anywhere: the same commands, typed again, end with the same bytes of weights and scores."""
 
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import hydra
 import pytest
 
+from asd.configuration import CONF, resolved
 from asd.runs.folder import RunFolder
 from asd.runs.lines import read_record
 from tests.disturbance import PHASES, Configs, Kill, digests, finish, start
 
-Job = Callable[..., dict[str, Any]]
 KILLED = -9
 
 # 5 + 5 steps, and every file that both phases and the scoring write: the cache of the waveforms first.
@@ -21,19 +21,21 @@ NAMED = [("named", n) for n in (1, 4, 8, 12, 18, 24)]
 POINTS = STEPS + HALF_WRITTEN + NAMED
 
 
-def configs(job: Job, name: str, workers: int) -> Configs:
+def compose(script: str, *overrides: str) -> dict[str, Any]:
+    """A configuration that is not checked: what it needs is not there yet when it is made."""
+    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
+        return resolved(hydra.compose(script, list(overrides)))
+
+
+def configs(name: str, workers: int) -> Configs:
     """Both phases and the scoring."""
-    options = (f"name={name}", "trainer.max_steps=5", "save.every_n_steps=2", f"data.workers={workers}")
-    finetune = job("finetune", *options, "checkpoint=none.ckpt") | {"checkpoint": None}
-    return [("train", job("train", *options)), ("finetune", finetune), ("evaluate", evaluation(name))]
-
-
-def evaluation(name: str) -> dict[str, Any]:
-    """The configuration of evaluate.py; its runs are not there yet when it is made."""
-    scorer = {"name": "cosine", "n_neighbors": 10, "stride": 16, "aggregation": "mean", "references": "both"}
-    config = {"name": name, "machine": None, "seed": 0, "phase": None, "ensemble": "mean", "logmel_neighbour": False}
-    config |= {"overwrite": False, "accelerator": "cpu", "progress": False, "scorer": scorer}
-    return config | {"data": {"root": None, "cache": "outputs/.cache"}}
+    tiny = [f"name={name}", "machine=fan", "data=folder", "data.root=data", "backbone=small", "batch_size=4"]
+    tiny += ["trainer.max_steps=5", "trainer.accelerator=cpu", f"data.workers={workers}", "save.every_n_steps=2"]
+    return [
+        ("train", compose("train", *tiny, "progress=false")),
+        ("finetune", compose("finetune", *tiny, "progress=false")),
+        ("evaluate", compose("evaluate", f"name={name}", "accelerator=cpu", "progress=false")),
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -42,13 +44,13 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     return {}
 
 
-def check_point(workplace: Path, job: Job, undisturbed: dict[str, str], point: tuple[str, int], workers: int) -> None:
+def check_point(workplace: Path, undisturbed: dict[str, str], point: tuple[str, int], workers: int) -> None:
     """Kills at a point, types the commands again, compares."""
     if not undisturbed:
-        assert finish(start(workplace, configs(job, "whole", 0))) == 0
+        assert finish(start(workplace, configs("whole", 0))) == 0
         undisturbed.update(digests(workplace, "whole"))
         shutil.rmtree(workplace / "outputs")
-    work = configs(job, "main", workers)
+    work = configs("main", workers)
     assert finish(start(workplace, work, Kill(*point))) == KILLED, "the point was never reached"
     assert finish(start(workplace, work)) == 0
     assert digests(workplace, "main") == undisturbed
@@ -62,26 +64,24 @@ def check_point(workplace: Path, job: Job, undisturbed: dict[str, str], point: t
 @pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 2])
 @pytest.mark.parametrize("point", POINTS, ids=lambda point: f"{point[0]}{point[1]}")
-def test_killed_anywhere(
-    workplace: Path, job: Job, undisturbed: dict[str, str], point: tuple[str, int], workers: int
-) -> None:
-    check_point(workplace, job, undisturbed, point, workers)
+def test_killed_anywhere(workplace: Path, undisturbed: dict[str, str], point: tuple[str, int], workers: int) -> None:
+    check_point(workplace, undisturbed, point, workers)
 
 
 @pytest.mark.slow
 @pytest.mark.ci
 @pytest.mark.parametrize("point", [("step", 3), ("write", 4), ("named", 9)], ids=lambda p: f"{p[0]}{p[1]}")
-def test_killed_at_a_few_points(workplace: Path, job: Job, undisturbed: dict[str, str], point: tuple[str, int]) -> None:
-    check_point(workplace, job, undisturbed, point, 2)
+def test_killed_at_a_few_points(workplace: Path, undisturbed: dict[str, str], point: tuple[str, int]) -> None:
+    check_point(workplace, undisturbed, point, 2)
 
 
 @pytest.mark.slow
 @pytest.mark.ci
-def test_killed_again_and_again(workplace: Path, job: Job, undisturbed: dict[str, str]) -> None:
+def test_killed_again_and_again(workplace: Path, undisturbed: dict[str, str]) -> None:
     if not undisturbed:
-        assert finish(start(workplace, configs(job, "whole", 0))) == 0
+        assert finish(start(workplace, configs("whole", 0))) == 0
         undisturbed.update(digests(workplace, "whole"))
-    work = configs(job, "main", 0)
+    work = configs("main", 0)
     codes = [finish(start(workplace, work, Kill("named", 9)))]
     while codes[-1] == KILLED and len(codes) < 100:
         codes.append(finish(start(workplace, work, Kill("named", 9))))
