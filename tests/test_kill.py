@@ -1,6 +1,9 @@
 """kill -9 anywhere: the same commands, typed again, end with the same bytes of weights and scores."""
 
+import os
 import shutil
+import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +47,25 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     return {}
 
 
+def wait_for_workers_to_leave(place: Path) -> None:
+    """The workers of a killed run notice within seconds that it is gone."""
+    deadline = time.monotonic() + 30
+    while processes := at_work_in(place):
+        assert time.monotonic() < deadline, f"left behind: {processes}"
+        time.sleep(0.1)
+
+
+def at_work_in(place: Path) -> list[str]:
+    """The processes whose working directory is a folder, but for this one and the servers that it starts."""
+    found, here = [], str(os.getpid())
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            parent = (process / "stat").read_text().rpartition(")")[2].split()[1]
+            if os.readlink(process / "cwd") == str(place) and here not in (process.name, parent):
+                found.append(process.name)
+    return found
+
+
 def check_point(workplace: Path, undisturbed: dict[str, str], point: tuple[str, int], workers: int) -> None:
     """Kills at a point, types the commands again, compares."""
     if not undisturbed:
@@ -52,6 +74,7 @@ def check_point(workplace: Path, undisturbed: dict[str, str], point: tuple[str, 
         shutil.rmtree(workplace / "outputs")
     work = configs("main", workers)
     assert finish(start(workplace, work, Kill(*point))) == KILLED, "the point was never reached"
+    wait_for_workers_to_leave(workplace)
     assert finish(start(workplace, work)) == 0
     assert digests(workplace, "main") == undisturbed
     for phase in PHASES:

@@ -1,5 +1,6 @@
 """From the indices of a training step to mixed, standardised pieces on the model's device."""
 
+import sys
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
@@ -108,6 +109,15 @@ class StepNumbers(Sampler[int]):
         return self.n_steps
 
 
+def worker_context(workers: int) -> str | None:
+    """How workers that read ahead are started: on Linux forked from the process that trains, whatever started that one.
+
+    A worker looks after its parent and ends when that is gone. A server that forks for it would be its parent: a run
+    of a sweep that is killed would leave its workers behind.
+    """
+    return "fork" if workers and sys.platform == "linux" else None
+
+
 class MachineDataModule(pl.LightningDataModule):
     """The training clips of one machine as batches of mixed pieces.
 
@@ -133,6 +143,7 @@ class MachineDataModule(pl.LightningDataModule):
             batch_size=None,
             sampler=StepNumbers(self.plan.n_steps_per_epoch, self.n_done),
             num_workers=self.workers,
+            multiprocessing_context=worker_context(self.workers),
             persistent_workers=False,
             pin_memory=torch.cuda.is_available() and self.bank.samples.device.type == "cpu",
         )
