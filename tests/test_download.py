@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -53,7 +54,7 @@ def fetch_fan(root: Path, base: str, **options: bool) -> list[str]:
 
 
 def leftovers(root: Path) -> list[str]:
-    return sorted(path.name for path in (root / ".archives").glob("*")) if (root / ".archives").exists() else []
+    return sorted(path.name for path in (root / ".archives").glob("*") if path.name != ".lock")
 
 
 def test_fetches_unpacks_and_knows_it_again(tmp_path: Path, shelf: Shelf, base: str) -> None:
@@ -152,7 +153,7 @@ def test_a_disk_that_fills_up_underway(tmp_path: Path, base: str, monkeypatch: p
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(remote, "append", full)
-    with pytest.raises(OSError, match="the disk is full; make room"):
+    with pytest.raises(OSError, match="no room to write .*dev_data_fan"):
         fetch_fan(tmp_path, base)
 
 
@@ -245,3 +246,41 @@ def test_killed_anywhere_the_same_command_ends_it(tmp_path: Path) -> None:
     assert leftovers(tmp_path) == [f"4562016-{FAN}.json"]
     assert len(shelf.starts) >= 2
     assert shelf.starts[1] > 3_000_000
+
+
+def test_two_at_once_fetch_each_archive_once(tmp_path: Path, shelf: Shelf, base: str) -> None:
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(lambda _: fetch_fan(tmp_path, base), range(3)))
+    assert shelf.starts == [0]
+    assert (tmp_path / "dev_data" / CLIP).is_file()
+
+
+def test_a_server_that_forgets_what_it_gave_is_not_asked_for_ever(tmp_path: Path, shelf: Shelf, base: str) -> None:
+    shelf.ranges, shelf.cut = False, [200_000, 100_000] * 50
+    with pytest.raises(OSError, match="no progress in 3 attempts"):
+        fetch_fan(tmp_path, base)
+    assert len(shelf.starts) <= 4
+
+
+@pytest.mark.parametrize("text", ["[]", "3", '{"md5": 1}', '{"files": []}', "null"])
+def test_a_receipt_of_another_shape_is_none(tmp_path: Path, base: str, text: str) -> None:
+    fetch_fan(tmp_path, base)
+    (note,) = (tmp_path / ".archives").glob("*.json")
+    whole = note.read_text()
+    note.write_text(text)
+    fetch_fan(tmp_path, base)
+    assert note.read_text() == whole
+
+
+def test_a_web_page_that_calls_itself_an_archive(tmp_path: Path, shelf: Shelf, base: str) -> None:
+    page = b"\n<!doctype html><title>Log in</title>" * 10
+    shelf.records = {**shelf.records, 4562016: {FAN: page, "dev_data_pump.zip": b"x"}}
+    with pytest.raises(OSError, match="a web page instead of the archive"):
+        fetch_fan(tmp_path, base)
+    assert not (tmp_path / "dev_data").exists()
+
+
+def test_quiet_is_quiet(tmp_path: Path, base: str, capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["data", "get", "--root", str(tmp_path), "--mirror", base, "--machine", "fan", "--part", "dev", "--quiet"]
+    assert main(command) == 0
+    assert capsys.readouterr() == ("", "")

@@ -110,3 +110,17 @@ def test_a_move_that_is_interrupted_is_finished_the_next_time(tmp_path: Path, mo
     monkeypatch.setattr(module.os, "replace", replace)
     unpack(tmp_path / "x.zip", tmp_path / "dev_data", "fan", tmp_path / "work")
     assert len(list(tmp_path.rglob("*.wav"))) == 2
+
+
+def test_a_damaged_compressed_member(tmp_path: Path) -> None:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("fan/train/a.wav", bytes(range(256)) * 40)
+    content = bytearray(buffer.getvalue())
+    content[60:90] = b"\xff" * 30
+    tried(tmp_path, bytes(content), "not a whole ZIP archive")
+
+
+@pytest.mark.parametrize("name", ["fan/train/a\nb.wav", "fan/train/\x1b[2J.wav"])
+def test_names_that_would_garble_a_terminal(tmp_path: Path, name: str) -> None:
+    tried(tmp_path, make_zip({name: b"1"}), "has control signs in its name")

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from asd.atomic import write_json
+from asd.atomic import alone, saying_what_is_free, write_json
 from asd.data.editions import Edition, Part
 from asd.data.remote import Line, fetch, md5_of, read_small
 from asd.data.unpack import unpack
+from asd.progress import say
 from asd.rules import nearest
 
 ZENODO = "https://zenodo.org"
@@ -42,7 +43,7 @@ def get(
     keep_archives: bool = False,
     dry_run: bool = False,
     line: Line | None = None,
-    say: Callable[[str], None] = print,
+    say: Callable[[str], None] = say,
 ) -> None:
     """Fetches and unpacks archives of an edition; what is there already is not fetched again.
 
@@ -67,19 +68,27 @@ def get(
         raise ValueError(
             f"no archive of {', '.join(machines)} in {', '.join(parts)} of {edition.year}; see docs/editions.md"
         )
-    missing = [archive for archive in wanted if not is_unpacked(archive, root)]
     records = dict.fromkeys(f"{ZENODO}/records/{archive.record}" for archive in wanted)
     say(f"{edition.licence} Records: {', '.join(records)}")
-    say(f"{len(wanted) - len(missing)} of {len(wanted)} archives are here already")
-    check_disk(missing, root, keep_archives, say)
     if dry_run:
-        for archive in missing:
+        for archive in look(wanted, root, keep_archives, say):
             say(f"would fetch {archive.url} ({human(archive.size)})")
         return
-    for number, archive in enumerate(missing, 1):
-        say(f"[{number}/{len(missing)}] {archive.name}, {human(archive.size)}")
-        obtain(archive, root, keep_archives, line)
+    with alone(root / STORE / ".lock"):  # a second one waits, and then finds it all there
+        missing = look(wanted, root, keep_archives, say)
+        for number, archive in enumerate(missing, 1):
+            say(f"[{number}/{len(missing)}] {archive.name}, {human(archive.size)}")
+            with saying_what_is_free(root / STORE / archive.name):
+                obtain(archive, root, keep_archives, line)
     say(f"{root}: complete. Next: asd data check {root} --edition {edition.year}")
+
+
+def look(wanted: list[Archive], root: Path, keep_archives: bool, say: Callable[[str], None]) -> list[Archive]:
+    """The archives that are not unpacked yet; says what they will take."""
+    missing = [archive for archive in wanted if not is_unpacked(archive, root)]
+    say(f"{len(wanted) - len(missing)} of {len(wanted)} archives are here already")
+    check_disk(missing, root, keep_archives, say)
+    return missing
 
 
 def base_of(mirror: str) -> str:
@@ -191,10 +200,10 @@ def receipt(archive: Archive, root: Path) -> Path:
 def is_unpacked(archive: Archive, root: Path) -> bool:
     """Whether the same archive was unpacked here and all of its files are still there, by size."""
     try:
-        noted: dict[str, Any] = json.loads(receipt(archive, root).read_text(encoding="utf-8"))
+        noted: Any = json.loads(receipt(archive, root).read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):
         return False
-    if noted.get("md5") != archive.md5:
+    if not isinstance(noted, dict) or noted.get("md5") != archive.md5 or not isinstance(noted.get("files"), dict):
         return False
     folder = root / archive.folder
     return all(size_of(folder / path) == size for path, size in noted["files"].items())

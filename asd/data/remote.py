@@ -1,6 +1,5 @@
 """One file over a bad line: resumed, tried again, and only there once its bytes are the right ones."""
 
-import errno
 import hashlib
 import http.client
 import os
@@ -92,7 +91,7 @@ def fill(url: str, part: Path, size: int, line: Line) -> None:
     Raises:
         OSError: No progress after several attempts, or the server refuses.
     """
-    failures = 0
+    failures, most = 0, bytes_of(part, size)
     with progress(f"downloading {part.stem}", size, unit="B", done=bytes_of(part, size)) as bar:
         while (there := bytes_of(part, size)) < size:
             try:
@@ -106,12 +105,8 @@ def fill(url: str, part: Path, size: int, line: Line) -> None:
                 http.client.HTTPException,
             ) as error:
                 problem = error if isinstance(error, PassingError) else PassingError(reason_of(error))
-            except OSError as error:
-                if error.errno == errno.ENOSPC:
-                    raise OSError(f"{part}: the disk is full; make room and type the command again") from None
-                raise
             now = bytes_of(part, size)
-            failures = 1 if now > there else failures + 1
+            failures, most = (1, now) if now > most else (failures + 1, most)  # beyond what was ever there
             if failures >= line.attempts:
                 raise OSError(
                     f"{url}: no progress in {failures} attempts ({problem}); {now} of {size} bytes are kept in {part}, "
@@ -131,6 +126,8 @@ def append(url: str, part: Path, there: int, size: int, line: Line, bar: Bar) ->
             bar.update(-there)
         with open(part, "ab" if resumed else "wb") as file:
             while block := response.read(CHUNK):
+                if file.tell() == 0 and part.stem.endswith(".zip") and block.lstrip().startswith(b"<"):
+                    raise OSError(f"{url}: a web page instead of the archive; open it in a browser to see why")
                 if file.tell() + len(block) > size:
                     file.truncate(0)
                     raise OSError(f"{url}: more than the {size} bytes of the record; not the file that was published")

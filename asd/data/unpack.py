@@ -5,7 +5,10 @@ import os
 import shutil
 import stat
 import zipfile
+import zlib
 from pathlib import Path, PurePosixPath
+
+from asd.data.clips import UNWRITABLE
 
 MAX_RATIO = 20  # unpacked bytes to a byte of the archive; recordings have 1 to 2
 LITTER = ("__MACOSX", ".DS_Store", "Thumbs.db")
@@ -35,7 +38,7 @@ def unpack(archive: Path, folder: Path, machine: str, work: Path) -> dict[str, i
             for path, info in members.items():
                 write_member(file, info, work / path)
         move(work, folder, list(members))
-    except (zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError, EOFError) as error:
+    except (zipfile.BadZipFile, zipfile.LargeZipFile, zlib.error, NotImplementedError, EOFError) as error:
         raise ValueError(f"{archive}: not a whole ZIP archive ({error}); delete it and fetch it again") from None
     finally:
         shutil.rmtree(work, ignore_errors=True)
@@ -75,6 +78,8 @@ def distrust(info: zipfile.ZipInfo) -> str:
     name, kind = info.orig_filename, stat.S_IFMT(info.external_attr >> 16)
     if name.startswith(("/", "\\")) or "\\" in name or ":" in name or "\0" in name:
         return "is an absolute or foreign path"
+    if UNWRITABLE.search(name):
+        return "has control signs in its name"
     if ".." in PurePosixPath(name).parts:
         return "leads out of the folder"
     if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
