@@ -153,7 +153,7 @@ def test_a_disk_that_fills_up_underway(tmp_path: Path, base: str, monkeypatch: p
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(remote, "append", full)
-    with pytest.raises(OSError, match="no room to write .*dev_data_fan"):
+    with pytest.raises(OSError, match=r"no room to write .*dev_data_fan"):
         fetch_fan(tmp_path, base)
 
 
