@@ -7,13 +7,13 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from asd.scoring.largest import largest_of_many
 from asd.scoring.neighbours import (
     MAX_BLOCK,
     NO_REFERENCE,
     References,
     ScorerSettings,
     SectionPieces,
-    _largest_of_many,
     score_clips,
     score_section,
     unit_embeddings,
@@ -134,6 +134,29 @@ def test_autocast_and_reduced_precision_change_nothing() -> None:
         torch.set_float32_matmul_precision(precision)
 
 
+def test_the_number_of_threads_changes_no_bit() -> None:
+    pieces = section(dim=128)
+    before = torch.get_num_threads()
+    found = []
+    try:
+        for n_threads in (1, 2, 5):
+            torch.set_num_threads(n_threads)
+            found.append(score_section(pieces, SETTINGS))
+            assert torch.get_num_threads() == n_threads
+    finally:
+        torch.set_num_threads(before)
+    for scores in found[1:]:
+        np.testing.assert_array_equal(scores.pieces, found[0].pieces)
+        np.testing.assert_array_equal(scores.nearest, found[0].nearest)
+
+
+def test_settings_of_the_process_come_back_after_an_error() -> None:
+    before = torch.get_num_threads(), torch.get_float32_matmul_precision()
+    with pytest.raises(ValueError, match="n_neighbors"):
+        score_section(section(), replace(SETTINGS, n_neighbors=10_000))
+    assert (torch.get_num_threads(), torch.get_float32_matmul_precision()) == before
+
+
 def test_tensors_made_for_inference_can_be_scored() -> None:
     pieces = section()
     with torch.inference_mode():
@@ -216,7 +239,7 @@ def test_groups_find_what_a_whole_search_finds(n_columns: int, n_values: int) ->
     generator = torch.Generator().manual_seed(n_columns + n_values)
     cosine = torch.randint(0, n_values, (20, n_columns), generator=generator) / n_values
     cosine[3, 2:90] = -torch.inf
-    values, columns = _largest_of_many(cosine, 7)
+    values, columns = largest_of_many(cosine, 7)
     expected = torch.sort(cosine, dim=1, descending=True, stable=True)
     assert torch.equal(values, expected.values[:, :7])
     assert torch.equal(columns, expected.indices[:, :7])

@@ -5,9 +5,8 @@ our choice, docs/evaluation.md. Training clips are the references; one is never 
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 import torch
@@ -15,12 +14,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from asd.scoring.exactly import compute_each
+from asd.scoring.largest import largest_of_many
+
 Aggregation = Literal["mean", "max"]
 ReferenceChoice = Literal["both", "source", "target", "nearest"]
 
 NO_REFERENCE = -1  # stands in `own_clip` for a clip that is not among the references
-GROUP = 64  # columns searched as one
-MAX_BLOCK = 64  # rows of one matrix product; bounds the memory of an hour-long clip
+MAX_BLOCK = 64  # pieces of one matrix product; a longer clip takes several
+AT_ONCE = 320  # pieces whose cosines are in memory together, for each thread
+STRIP = 2048  # references that stay in a core's cache while those pieces are compared with them
 
 
 @dataclass(frozen=True)
@@ -173,28 +176,54 @@ def score_clips(
         ValueError: if fewer than K references are left for a clip, a clip has no piece, the pieces are
             not in the order of their clips, or an embedding is not finite.
     """
-    blocks = _split_by_clip(unit, clip, references.section)
-    own = np.full(len(blocks), NO_REFERENCE) if own_clip is None else own_clip
-    if len(own) != len(blocks):
-        raise ValueError(f"{references.section}: own_clip has {len(own)} entries for {len(blocks)} clips")
+    clips = _split_by_clip(unit, clip, references.section)
+    own = np.full(len(clips), NO_REFERENCE) if own_clip is None else own_clip
+    if len(own) != len(clips):
+        raise ValueError(f"{references.section}: own_clip has {len(own)} entries for {len(clips)} clips")
     searched = _searched(references, settings)
-    with _plain_float32(references.unit.device):
-        found = [_score_clip(block, searched, settings, int(o)) for block, o in zip(blocks, own, strict=True)]
+    blocks = [
+        Block(part, int(number)) for rows, number in zip(clips, own, strict=True) for part in rows.split(MAX_BLOCK)
+    ]
+    found = compute_each(
+        lambda batch: _score_batch(batch, searched, settings.n_neighbors),
+        _batches(blocks),
+        device=references.unit.device,
+    )
+    pieces = np.concatenate([scores for scores, _ in found])
     summary = np.mean if settings.aggregation == "mean" else np.max
+    of_clip = np.split(pieces, np.cumsum([len(rows) for rows in clips])[:-1])
     return Scores(
-        clips=np.array([summary(scores) for scores, _ in found], dtype=np.float64),
-        pieces=np.concatenate([scores for scores, _ in found]),
+        clips=np.array([summary(scores) for scores in of_clip], dtype=np.float64),
+        pieces=pieces,
         nearest=np.concatenate([nearest for _, nearest in found]),
     )
 
 
-def _score_clip(
-    unit: Tensor, searched: list[References], settings: ScorerSettings, own_clip: int
+class Block(NamedTuple):
+    """Pieces of one clip, and the number under which it stands among the references."""
+
+    unit: Tensor
+    own_clip: int
+
+
+def _batches(blocks: list[Block]) -> Iterator[list[Block]]:
+    """Blocks in their order, as many together as `AT_ONCE` allows."""
+    batch: list[Block] = []
+    for block in blocks:
+        if batch and sum(len(other.unit) for other in batch) + len(block.unit) > AT_ONCE:
+            yield batch
+            batch = []
+        batch.append(block)
+    yield batch
+
+
+def _score_batch(
+    blocks: list[Block], searched: list[References], n_neighbors: int
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Scores (pieces,) and nearest clips (pieces, K) of one clip; of two sets of references the nearer."""
-    each = [_search(unit, references, settings.n_neighbors, own_clip) for references in searched]
-    scores, nearest = each[0]
-    for other_scores, other_nearest in each[1:]:
+    """Scores (pieces,) and nearest clips (pieces, K) of all blocks; of two sets of references the nearer."""
+    scores, nearest = _search(blocks, searched[0], n_neighbors)
+    for references in searched[1:]:
+        other_scores, other_nearest = _search(blocks, references, n_neighbors)
         nearer = other_scores < scores
         scores = np.where(nearer, other_scores, scores)
         nearest = np.where(nearer[:, None], other_nearest, nearest)
@@ -202,62 +231,46 @@ def _score_clip(
 
 
 def _search(
-    unit: Tensor, references: References, n_neighbors: int, own_clip: int
+    blocks: list[Block], references: References, n_neighbors: int
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """1 − mean of the K largest cosines (pieces,) and the clips they belong to (pieces, K)."""
-    own = references.clip == own_clip if own_clip != NO_REFERENCE else None
-    n_left = len(references.unit) - (0 if own is None else int(own.sum()))
+    largest, indices = [], []
+    for cosine, own_clip in zip(_cosines(blocks, references.unit), (block.own_clip for block in blocks), strict=True):
+        _leave_out(own_clip, cosine, references, n_neighbors)
+        values, index = largest_of_many(cosine, n_neighbors)
+        largest.append(values)
+        indices.append(index)
+    # float64: next to 1 a float32 cosine has steps of 6e-8, their sum should not add its own
+    scores = 1 - torch.cat(largest).cpu().numpy().astype(np.float64).mean(axis=1)
+    return scores, references.clip[torch.cat(indices)].cpu().numpy().astype(np.int64)
+
+
+def _cosines(blocks: list[Block], references: Tensor) -> list[Tensor]:
+    """The cosines (pieces, references) of each block, every block in products of its own."""
+    cosines = [block.unit.new_empty(len(block.unit), len(references)) for block in blocks]
+    for first in range(0, len(references), STRIP):
+        strip = references[first : first + STRIP].T
+        for block, cosine in zip(blocks, cosines, strict=True):
+            torch.mm(block.unit, strip, out=cosine[:, first : first + STRIP])
+    return cosines
+
+
+def _leave_out(own_clip: int, cosine: Tensor, references: References, n_neighbors: int) -> None:
+    """Makes a training clip's own pieces the farthest of all.
+
+    Raises:
+        ValueError: Fewer than K references are left.
+    """
+    own = (references.clip == own_clip).nonzero()[:, 0] if own_clip != NO_REFERENCE else None
+    n_left = len(references.unit) - (0 if own is None else len(own))
     if n_left < n_neighbors:
         besides = "" if own is None else " besides the training clip's own"
         raise ValueError(
             f"{references.section}: {n_left} training pieces{besides}, but n_neighbors is {n_neighbors}; "
             "add training clips or lower scorer.n_neighbors"
         )
-    left_out = None if own is None else own.nonzero()[:, 0]
-    cosines, indices = [], []
-    for block in unit.split(MAX_BLOCK):
-        cosine = block @ references.unit.T
-        if left_out is not None:
-            cosine.index_fill_(1, left_out, -torch.inf)
-        largest, index = _largest_of_many(cosine, n_neighbors)
-        cosines.append(largest)
-        indices.append(index)
-    # float64: next to 1 a float32 cosine has steps of 6e-8, their sum should not add its own
-    scores = 1 - torch.cat(cosines).cpu().numpy().astype(np.float64).mean(axis=1)
-    return scores, references.clip[torch.cat(indices)].cpu().numpy().astype(np.int64)
-
-
-def _largest_of_many(cosine: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """As `_largest`, for rows much longer than k: one pass over them, then only the groups that can matter.
-
-    The k largest lie in the k groups of columns with the largest maxima; of equal maxima the first groups are taken, so
-    that of equal values the first columns are still found.
-    """
-    n_groups, rest = divmod(cosine.shape[1], GROUP)
-    if n_groups <= k:
-        return _largest(cosine, k)
-    grouped = cosine[:, : n_groups * GROUP].unflatten(1, (n_groups, GROUP))
-    best = _largest(grouped.amax(dim=2), k)[1].sort(dim=1).values
-    columns = (best.unsqueeze(2) * GROUP + torch.arange(GROUP, device=cosine.device)).flatten(1)
-    if rest:
-        tail = torch.arange(n_groups * GROUP, cosine.shape[1], device=cosine.device)
-        columns = torch.cat([columns, tail.expand(len(cosine), -1)], dim=1)
-    values, places = _largest(cosine.gather(1, columns), k)
-    return values, columns.gather(1, places)
-
-
-def _largest(cosine: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """The k largest of each row and their columns; of equal values the first columns (`topk` takes any)."""
-    values, columns = cosine.topk(min(k + 1, cosine.shape[1]), dim=1)
-    if not (values[:, 1:] == values[:, :-1]).any():
-        return values[:, :k], columns[:, :k]
-    smallest_kept = values[:, k - 1 : k]
-    above, equal = cosine > smallest_kept, cosine == smallest_kept
-    n_equal_kept = k - above.sum(dim=1, keepdim=True)
-    kept = above | (equal & (equal.cumsum(dim=1, dtype=torch.int32) <= n_equal_kept))
-    columns = kept.nonzero()[:, 1].view(-1, k)
-    values, order = cosine.gather(1, columns).sort(dim=1, descending=True, stable=True)
-    return values, columns.gather(1, order)
+    if own is not None:
+        cosine.index_fill_(1, own, -torch.inf)
 
 
 def _searched(references: References, settings: ScorerSettings) -> list[References]:
@@ -285,18 +298,6 @@ def _split_by_clip(unit: Tensor, clip: NDArray[np.integer], section: str) -> lis
 def _own_memory(unit: Tensor) -> Tensor:
     """A fresh float32 copy: the last bit of a matrix product can depend on the alignment of its factors."""
     return unit.detach().to(torch.float32, copy=True).contiguous()
-
-
-@contextmanager
-def _plain_float32(device: torch.device) -> Iterator[None]:
-    """Matrix products in full float32, whatever autocast or TF32 the surrounding code has switched on."""
-    precision = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("highest")
-    try:
-        with torch.no_grad(), torch.autocast(device.type, enabled=False):
-            yield
-    finally:
-        torch.set_float32_matmul_precision(precision)
 
 
 def _one_of(key: str, value: str, allowed: tuple[str, ...]) -> None:
