@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -21,10 +22,10 @@ def measure(options: argparse.Namespace) -> dict[str, float | str]:
         with tempfile.TemporaryDirectory() as folder:
             make_clips(Path(folder) / "data", n_clips)
             cold = child(folder, workers=0)
-            warm = [child(folder, workers=0) for _ in range(1 if options.tiny else 3)]
+            warm = [child(folder, workers=0) for _ in range(1 if options.tiny else options.rounds)]
             figures[f"decode_s_{n_clips}_clips"] = cold["first_batch_s"]
-            figures[f"first_batch_s_{n_clips}_clips"] = sorted(run["first_batch_s"] for run in warm)[len(warm) // 2]
-            figures[f"anon_mb_{n_clips}_clips"] = warm[-1]["anon_mb"]
+            for name in ("first_batch_s", "anon_mb"):
+                figures[f"{name}_{n_clips}_clips"] = statistics.median(run[name] for run in warm)
             for workers in (2,) if options.tiny else (0, 1, 2):
                 figures[f"batches_per_s_{n_clips}_clips_{workers}_workers"] = child(folder, workers)["batches_per_s"]
     figures["first_batch_s"] = figures[f"first_batch_s_{many}_clips"]
