@@ -1,6 +1,6 @@
 """Steps in processes of their own: an allocator's setting cannot be taken back, and a grid is several processes.
 
-A child builds its network, reports, and then runs one block of steps for each line it is sent.
+A child builds its network, reports, and then runs one block of steps for each line (steps, threads) it is sent.
 """
 
 import contextlib
@@ -8,6 +8,8 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
+from functools import partial
 from types import TracebackType
 from typing import Any
 
@@ -18,12 +20,13 @@ class Child:
     Args:
         overrides: Of the configuration of train.py.
         allocator: "keep", or "system" for the C library's defaults.
-        threads: Of the process.
+        threads: Of the process at first; compiled code keeps these.
         plain: SGD with PyTorch's own defaults.
     """
 
     def __init__(self, overrides: list[str], *, allocator: str, threads: int, plain: bool = False) -> None:
         order = {"overrides": overrides, "allocator": allocator, "threads": threads, "plain": plain}
+        self.threads = threads
         environment = {key: value for key, value in os.environ.items() if key != "THP_MEM_ALLOC_ENABLE"}
         environment["OMP_NUM_THREADS"] = str(threads)
         self.process = subprocess.Popen(
@@ -38,10 +41,11 @@ class Child:
         self.first = self.answer()
         return self
 
-    def start(self, n_steps: int = 1) -> None:
-        """Sets the child off."""
+    def start(self, n_steps: int = 1, *, threads: int | None = None) -> None:
+        """Sets the child off, with other threads than before if they are given."""
         assert self.process.stdin
-        self.process.stdin.write(f"{n_steps}\n")
+        self.threads = threads or self.threads
+        self.process.stdin.write(f"{n_steps} {self.threads}\n")
         self.process.stdin.flush()
 
     def answer(self) -> float:
@@ -84,7 +88,15 @@ def serve(order: dict[str, Any]) -> None:
         first = seconds(step)
     print(first, flush=True)
     for line in sys.stdin:
-        print(seconds(lambda n=int(line): [step() for _ in range(n)]), flush=True)  # type: ignore[misc]
+        n_steps, n_threads = (int(word) for word in line.split())
+        torch.set_num_threads(n_threads)
+        print(seconds(partial(repeat, step, n_steps)), flush=True)
+
+
+def repeat(step: Callable[[], None], n_steps: int) -> None:
+    """Steps, one after the other."""
+    for _ in range(n_steps):
+        step()
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 import argparse
 import statistics
 from contextlib import ExitStack
+from functools import partial
 
 from asd.cores import n_cores
 from benchmarks.children import Child
@@ -24,7 +25,8 @@ def measure(options: argparse.Namespace) -> dict[str, float | str]:
     for backbone in backbones:
         for shape in inputs:
             network = [f"backbone={backbone}", f"input={shape}", *slice_settings(on_gpu, options.tiny)]
-            rates = {k: together(network, k, n_steps, 1 if options.tiny else min(options.rounds, 3)) for k in at_once}
+            print(f"{backbone} {shape}: {', '.join(map(str, at_once))} at a time")
+            rates = steps_per_s(network, at_once, n_steps=n_steps, rounds=1 if options.tiny else min(options.rounds, 3))
             batch = 6 if options.tiny else 48
             figures |= {f"grid_pieces_per_s_{backbone}_{shape}_{k}": rate * batch for k, rate in rates.items()}
             figures[f"grid_gain_{backbone}_{shape}"] = max(rates.values()) / rates[1]
@@ -38,17 +40,18 @@ def slice_settings(on_gpu: bool, tiny: bool) -> list[str]:
     return [*(["batch_size=6"] if tiny else []), *([] if on_gpu else ["compile=false"])]
 
 
-def together(network: list[str], n_models: int, n_steps: int, rounds: int) -> float:
-    """Steps a second of K models in K processes, in total."""
-    print(f"{' '.join(network[:2])}: {n_models} at a time")
+def steps_per_s(network: list[str], at_once: tuple[int, ...], *, n_steps: int, rounds: int) -> dict[int, float]:
+    """Steps a second of K models in K processes, in total, for each K; all K take turns with the same processes."""
     with ExitStack() as stack:
-        threads = max(1, n_cores() // n_models)
-        children = [Child(network, allocator="keep", threads=threads) for _ in range(n_models)]
-        for child in children:
-            stack.enter_context(child)
-        rates = []
+        child = partial(Child, network, allocator="keep", threads=n_cores())
+        children = [stack.enter_context(child())]  # alone: the others find what it compiled
+        children += [child() for _ in range(max(at_once) - 1)]
+        for other in children[1:]:
+            stack.enter_context(other)
+        rates: dict[int, list[float]] = {k: [] for k in at_once}
         for _ in range(rounds):
-            for child in children:
-                child.start(n_steps)
-            rates.append(sum(n_steps / child.answer() for child in children))
-    return statistics.median(rates)
+            for k in at_once:
+                for running in children[:k]:
+                    running.start(n_steps, threads=max(1, n_cores() // k))
+                rates[k].append(sum(n_steps / running.answer() for running in children[:k]))
+    return {k: statistics.median(measured) for k, measured in rates.items()}
