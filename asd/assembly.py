@@ -26,10 +26,10 @@ from asd.models.backbone import Backbone
 from asd.models.baseline import Baseline
 from asd.models.build import build_backbone
 from asd.models.classifier import SectionClassifier
+from asd.models.compiling import compile_network
 from asd.models.freezing import freeze
 from asd.pieces.shortest import shortest_clip
 from asd.pieces.spectrogram import n_columns, spectrogram_settings
-from asd.progress import say
 from asd.report.dashboard.training import WandbMirror
 from asd.requirements import find_phase1
 from asd.runs.auto import training_device
@@ -108,7 +108,7 @@ def build_model(
     if config["channels_last"]:
         backbone.to(memory_format=torch.channels_last)
     if config["compile"]:
-        compile_network(backbone, config)
+        compile_network(backbone, as_cuda_graphs=config["compile"] == "cudagraphs")
     model = SectionClassifier(
         backbone,
         arcface,
@@ -119,14 +119,6 @@ def build_model(
         **config["optimizer"],
     )
     return model, frozen_names
-
-
-def compile_network(backbone: Backbone, config: Mapping[str, Any]) -> None:
-    """Compiles the network at its first step; its weights keep their names, so checkpoints load everywhere."""
-    say("compiling the network at the first step: about a minute, once")
-    torch.compiler.reset()  # a sweep's runs in one process: what was compiled for others is not looked at again
-    mode = "reduce-overhead" if config["compile"] == "cudagraphs" else None
-    backbone.compile(dynamic=False, mode=mode)
 
 
 def load_phase1(config: Mapping[str, Any], backbone: Backbone, arcface: ArcFace, sections: list[int]) -> None:

@@ -27,14 +27,12 @@ class Child:
     def __init__(self, overrides: list[str], *, allocator: str, threads: int, plain: bool = False) -> None:
         order = {"overrides": overrides, "allocator": allocator, "threads": threads, "plain": plain}
         self.threads = threads
-        environment = {key: value for key, value in os.environ.items() if key != "THP_MEM_ALLOC_ENABLE"}
-        environment["OMP_NUM_THREADS"] = str(threads)
         self.process = subprocess.Popen(
             [sys.executable, "-m", "benchmarks.children", json.dumps(order)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env=environment,
+            env=os.environ | {"OMP_NUM_THREADS": str(threads)},
         )
 
     def __enter__(self) -> "Child":
