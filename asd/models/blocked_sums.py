@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 from torch._inductor.custom_graph_pass import CustomGraphPass, get_hash_for_files
+from torch.fx.experimental.proxy_tensor import make_fx
 
 aten = torch.ops.aten
 
@@ -24,24 +25,21 @@ class BlockedSums(CustomGraphPass):
 
     def __call__(self, graph: fx.Graph) -> None:
         """Replaces what `rows_of_block` finds worth it."""
-        for node in list(graph.nodes):
-            blocked = BLOCKED.get(node.target)
-            if blocked is None or not is_channel_sum(node):
-                continue
-            n_rows = rows_of_block(node.args[0].meta["val"])
-            if n_rows > 1:
-                replace(graph, node, blocked, n_rows)
+        nodes: list[Any] = list(graph.nodes)  # what a node's arguments are depends on the operator
+        for node in nodes:
+            if node.target in BLOCKED and is_channel_sum(node):
+                n_rows = rows_of_block(node.args[0].meta["val"])
+                if n_rows > 1:
+                    replace(graph, node, n_rows)
 
     def uuid(self) -> Any:
         """For the compiler's cache."""
         return get_hash_for_files((__file__,))
 
 
-def is_channel_sum(node: fx.Node) -> bool:
+def is_channel_sum(node: Any) -> bool:
     """Whether a sum or variance runs over all but the channels of a float32 map on the CPU, channels last."""
-    source = node.args[0]
-    assert isinstance(source, fx.Node)
-    value, dims = source.meta["val"], node.args[1] if len(node.args) > 1 else None
+    value, dims = node.args[0].meta["val"], node.args[1] if len(node.args) > 1 else None
     return (
         value.dim() == 4
         and value.device.type == "cpu"
@@ -67,14 +65,13 @@ def rows_of_block(value: Tensor) -> int:
     return max(rows for rows in range(1, max(1, BLOCK_BYTES // (channels * 4)) + 1) if n_rows % rows == 0)
 
 
-def replace(graph: fx.Graph, node: fx.Node, blocked: Callable[..., Any], n_rows: int) -> None:
+def replace(graph: fx.Graph, node: Any, n_rows: int) -> None:
     """Puts the blocked sum in the place of a node."""
-    source, kept = node.args[0], node.meta["val"]
-    assert isinstance(source, fx.Node)
+    source, blocked, kept = node.args[0], BLOCKED[node.target], node.meta["val"]
     shape = (kept[0] if isinstance(kept, (tuple, list)) else kept).shape
-    traced = torch.fx.experimental.proxy_tensor.make_fx(lambda x: blocked(x, n_rows, shape))(source.meta["val"])
+    traced = make_fx(lambda x: blocked(x, n_rows, shape))(source.meta["val"])
     with graph.inserting_before(node):
-        found = graph.graph_copy(traced.graph, {next(iter(traced.graph.nodes)): source})
+        found: Any = graph.graph_copy(traced.graph, {next(iter(traced.graph.nodes)): source})
     if isinstance(found, fx.Node):
         node.replace_all_uses_with(found)
     else:
