@@ -14,6 +14,7 @@ from asd.allocator import keep_freed_memory
 from asd.atomic import remove_leftovers, replacing
 from asd.baselines.score import score_baseline
 from asd.data.clips import ClipTable
+from asd.data.placement import place
 from asd.data.usable import Usable, open_usable, scan_clips
 from asd.data.waveforms import WaveformBank
 from asd.pieces.shortest import shortest_clip
@@ -21,7 +22,7 @@ from asd.progress import say, track
 from asd.report.dashboard.evaluation import mirror_results
 from asd.report.results import logmel_scores, write_results
 from asd.requirements import machine_list
-from asd.runs.embedder import Embedder, load_embedder
+from asd.runs.embedder import PRECISIONS, Embedder, load_embedder, name_of
 from asd.runs.folder import RunFolder, find_runs
 from asd.runs.identity import is_done, read_manifest, sha256, write_manifest
 from asd.runs.interruption import interruptible
@@ -70,6 +71,12 @@ def is_scored(run: RunFolder, config: Mapping[str, Any]) -> bool:
         return False
     if config["data"]["on_bad_clip"] == "error" and manifest["skipped"]:
         return False
+    asked, made_in = config["precision"], manifest.get("precision")
+    if made_in and asked != "auto" and made_in != name_of(PRECISIONS[asked]):
+        raise ValueError(
+            f"{run.scores(scorer.name)} holds scores of embeddings in {made_in}: "
+            f"for precision={asked} name this scorer, scorer.name=…, or give overwrite=true"
+        )
     settings = scorer.settings
     if manifest["scorer"] != settings:
         differing = [f"{key}: {manifest['scorer'][key]} → {settings[key]}" for key in settings]
@@ -94,7 +101,7 @@ def score_run(run: RunFolder, config: Mapping[str, Any]) -> None:
         return
     settings = scorer_settings(config)
     embedder = load_embedder(run.checkpoint, device, config["precision"])
-    table, bank = clips.table, clips.bank
+    table, bank = clips.table, place(clips.bank, "auto", device, workers=0)
     unit = embed_clips(embedder, bank, settings["stride"], run, config["progress"])
     write_references(run, table, unit)
     scorer = ScorerSettings(**{k: v for k, v in settings.items() if k != "stride"})
@@ -112,7 +119,7 @@ def score_run(run: RunFolder, config: Mapping[str, Any]) -> None:
         },
         scorer=settings,
         checkpoint=sha256(run.checkpoint),
-        precision=str(embedder.precision).removeprefix("torch."),
+        precision=name_of(embedder.precision),
         data=run.read_config()["data"]["fingerprint"],
         skipped=len(clips.skipped),
     )

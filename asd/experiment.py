@@ -23,7 +23,7 @@ from asd.models.synchronised import synchronise
 from asd.progress import say
 from asd.report.ending import ending_table
 from asd.requirements import with_fingerprint
-from asd.runs.auto import settle
+from asd.runs.auto import settle, with_compiler
 from asd.runs.checkpoint import KeepLast, newest_checkpoint
 from asd.runs.finite import FiniteLoss
 from asd.runs.folder import RunFolder, address
@@ -55,11 +55,12 @@ def train(config: Mapping[str, Any], lock: Lock | Follower | None = None) -> Run
         table = prepare_data(config)
         config = with_fingerprint(config, table.fingerprint())
         run = address(config)
-        config = settle(config, run, n_steps=n_steps_of(config, table))
+        asked, config = config.get("compile"), settle(config, run, n_steps=n_steps_of(config, table))
         if is_done(run) and not config["overwrite"]:
             refuse_other(run, config)
             say(f"{run.path} is finished: nothing to do (overwrite=true to train it again)")
             return run
+        config = with_compiler(config, run, asked=asked)
         with nullcontext(lock) if lock else hold_together(run) as lock:
             if rank() == 0:
                 claim(run, config)
@@ -101,7 +102,7 @@ def out_of_memory(config: Mapping[str, Any]) -> str:
     """What to do about it."""
     return (
         f"out of memory, training {config['backbone']['name']} on {config['input']['name']} with batch_size="
-        f"{config['batch_size']}. End other programs, take a larger device, allocator=system on a CPU, "
+        f"{config['batch_size']}. End other programs, take a larger device, data.bank=mmap, allocator=system on a CPU, "
         f"trainer.precision=bf16-mixed or a smaller batch_size (both change the result: give another name=…)"
     )
 

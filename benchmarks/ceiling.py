@@ -10,10 +10,14 @@ import pytorch_lightning as pl
 import torch
 
 from asd.allocator import keep_freed_memory
-from asd.assembly import build_data, build_model, open_clips, quiet_lightning
+from asd.assembly import build_data, build_model, build_trainer, open_clips
 from asd.cores import n_cores
 from asd.data.clips import scan_machine
 from asd.models.classifier import SectionClassifier
+from asd.runs.finite import FiniteLoss
+from asd.runs.folder import RunFolder
+from asd.runs.record import EpochRecord
+from asd.runs.training_bar import TrainingBar
 from benchmarks.clock import Times, finish_device, median, ratio, seconds
 from benchmarks.network import LONG, SECTIONS, bare_step, compose, device, ready_batch
 from benchmarks.sound import make_clips
@@ -27,14 +31,15 @@ def measure(options: argparse.Namespace) -> dict[str, float | str]:
     backbones = options.backbone or (["mobilefacenet", "resnet50", "efficientnet_b0"] if on_gpu else ["mobilefacenet"])
     figures: dict[str, float | str] = {}
     with tempfile.TemporaryDirectory() as folder:
-        root = make_clips(Path(folder) / "data", 24 if options.tiny else 120)
+        root = make_clips(Path(folder) / "data", 24 if options.tiny else 6000 if on_gpu else 600)
         places = [f"data.root={root}", f"data.cache={folder}/cache"]
         for backbone in backbones:
             for shape in options.input or (["512x32", "1024x32"] if on_gpu else ["512x32"]):
                 network = [f"backbone={backbone}", f"input={shape}", *places]
                 if options.tiny:
                     network += ["compile=false", "batch_size=6"]
-                figures |= one(compose(*network), f"{backbone}_{shape}", 2 if options.tiny else 10, options.rounds)
+                block = 2 if options.tiny else 100 if on_gpu else 10
+                figures |= one(compose(*network, *options.set), f"{backbone}_{shape}", block, options.rounds)
     return figures
 
 
@@ -47,19 +52,16 @@ def one(config: dict[str, Any], name: str, block: int, rounds: int) -> dict[str,
     data = build_data(config, open_clips(config, table))
     model, _ = build_model(config, table, LONG)
     turns = Turns(config, block=block, rounds=rounds)
-    quiet_lightning()
-    trainer = pl.Trainer(
-        accelerator=config["trainer"]["accelerator"],
-        devices=1,
-        precision=config["trainer"]["precision"],
-        max_epochs=-1,
-        logger=False,
-        callbacks=[turns],
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-    )
-    trainer.fit(model, data)
+    finite = FiniteLoss(lambda step: [])
+    with tempfile.TemporaryDirectory() as folder:
+        run = RunFolder(Path(folder))
+        watching = [
+            finite,
+            EpochRecord(run, as_csv=False),
+            TrainingBar(name, show=False),
+            turns,
+        ]  # all of train.py's but the saving
+        build_trainer(run, config, n_epochs=-1, callbacks=watching).fit(model, data)
     return {
         f"ceiling_{name}": ratio(turns.times, "step", "network"),
         f"step_s_{name}": median(turns.times, "step") / block,

@@ -2,24 +2,28 @@
 
 import argparse
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import torch
 
 from asd.allocator import keep_freed_memory
 from asd.cores import n_cores
+from asd.data.placement import place
 from asd.data.waveforms import WaveformBank
 from asd.models.backbone import Backbone
 from asd.models.folding import fold_batchnorm
 from asd.pieces.spectrogram import spectrogram_settings
+from asd.runs.auto import multiplies_bf16
 from asd.runs.embedder import Embedder
 from asd.scoring.neighbours import ScorerSettings, SectionPieces, score_section, unit_embeddings
-from benchmarks.clock import in_turns, median, ratio, seconds
-from benchmarks.network import build, compose, device
+from benchmarks.clock import Times, in_turns, median, ratio, seconds
+from benchmarks.network import ON_CPU, build, compose, device
 from benchmarks.sound import SECONDS, noise
 
 PIECES, TRAINING, TEST = 19, 1003, 400  # of a clip; clips of a section
 DIM, BLOCK = 128, 1024
+CPU = torch.device("cpu")
 
 
 def measure(options: argparse.Namespace) -> dict[str, float | str]:
@@ -35,10 +39,13 @@ def measure(options: argparse.Namespace) -> dict[str, float | str]:
 
 
 def scoring(smaller: int, rounds: int) -> dict[str, float | str]:
-    """All pieces of a section against its references, and the plain product of the same factors, block by block."""
+    """All pieces of a section against its references, and the plain product of the same factors, block by block.
+
+    On the CPU, as evaluate.py scores wherever it embeds.
+    """
     n_training, n_clips = TRAINING // smaller, (TRAINING + TEST) // smaller
     generator = torch.Generator().manual_seed(0)
-    unit = unit_embeddings(torch.randn(n_clips * PIECES, DIM, generator=generator)).to(device())
+    unit = unit_embeddings(torch.randn(n_clips * PIECES, DIM, generator=generator))
     clip = np.repeat(np.arange(n_clips), PIECES)
     section = SectionPieces("fan 00", unit, clip, np.arange(n_clips) < n_training, np.ones(n_clips, dtype=bool))
     references = section.references().unit
@@ -61,36 +68,44 @@ def scoring(smaller: int, rounds: int) -> dict[str, float | str]:
 
 
 def embedding(backbone: str, shape: str, options: argparse.Namespace) -> dict[str, float | str]:
-    """One clip on one core, folded and not; then clips a second on all there is."""
-    config = compose(f"backbone={backbone}", f"input={shape}", "compile=false")
-    network = build(config).backbone.eval()
+    """One clip on one core, folded and not; then clips a second as evaluate.py embeds them here."""
+    config = compose(f"backbone={backbone}", f"input={shape}", "compile=false", *ON_CPU)
+    network = build(config).backbone.to(CPU).eval()
     assert isinstance(network, Backbone)
     settings = spectrogram_settings(config["input"])
-    example = torch.linspace(-1, 1, settings.n_bins * settings.n_frames, device=device())
+    example = torch.linspace(-1, 1, settings.n_bins * settings.n_frames)
     folded = fold_batchnorm(network, example.view(1, 1, settings.n_bins, settings.n_frames))
-    random = np.random.default_rng(0)
-    n_clips = 2 if options.tiny else 16
-    bank = WaveformBank.from_arrays([noise(random, SECONDS) for _ in range(n_clips)])
-    plain = Embedder(network, settings, [0], device())
-    fast = Embedder(folded, settings, [0], device())
-    half = Embedder(folded, settings, [0], device(), torch.bfloat16)
+    sides = {"plain": Embedder(network, settings, [0], CPU), "folded": Embedder(folded, settings, [0], CPU)}
+    if multiplies_bf16(CPU):
+        sides["bf16"] = Embedder(folded, settings, [0], CPU, torch.bfloat16)
     name = f"{backbone}_{shape}"
-    torch.set_num_threads(1)
-    one_core = {
-        "plain": lambda: seconds(lambda: plain.embed(bank, 0, stride=16)),
-        "folded": lambda: seconds(lambda: fast.embed(bank, 0, stride=16)),
-        "bf16": lambda: seconds(lambda: half.embed(bank, 0, stride=16)),
-    }
-    times = in_turns(one_core, rounds=options.rounds, title=f"one clip, one core, {name}")
-    torch.set_num_threads(n_cores())
-    everything = in_turns(
-        {"all": lambda: seconds(lambda: list(fast.embed_all(bank, stride=16)))},
-        rounds=options.rounds,
-        title=f"embedding {n_clips} clips, {name}",
-    )
-    figures: dict[str, float | str] = {
-        f"clip_ms_one_core_{side}_{name}": 1e3 * median(times, side) for side in ("plain", "bf16")
-    }
+    times = one_core(sides, title=f"one clip, one core, {name}", rounds=options.rounds)
     own = "" if name == "mobilefacenet_512x32" else f"_{name}"
-    figures[f"clip_ms_one_core{own}"] = 1e3 * median(times, "folded")
-    return figures | {f"embedded_clips_per_s_{name}": n_clips / median(everything, "all")}
+    figures: dict[str, float | str] = {f"clip_ms_one_core{own}": 1e3 * median(times, "folded")}
+    figures |= {f"clip_ms_one_core_{side}_{name}": 1e3 * median(times, side) for side in sides if side != "folded"}
+    precision = torch.bfloat16 if device().type == "cuda" and multiplies_bf16(device()) else torch.float32
+    fast = Embedder(folded.to(device()), settings, [0], device(), precision)
+    n_clips = 2 if options.tiny else 256 if device().type == "cuda" else 16
+    return figures | {f"embedded_clips_per_s_{name}": clips_per_s(fast, n_clips, name, options.rounds)}
+
+
+def one_core(sides: dict[str, Embedder], *, title: str, rounds: int) -> Times:
+    """The seconds that each embedder takes for a clip on one thread."""
+    bank = WaveformBank.from_arrays([noise(np.random.default_rng(0), SECONDS)])
+    torch.set_num_threads(1)
+
+    def embed(embedder: Embedder) -> float:
+        return seconds(lambda: embedder.embed(bank, 0, stride=16))
+
+    times = in_turns({name: partial(embed, side) for name, side in sides.items()}, rounds=rounds, title=title)
+    torch.set_num_threads(n_cores())
+    return times
+
+
+def clips_per_s(embedder: Embedder, n_clips: int, name: str, rounds: int) -> float:
+    """Clips a second with all there is."""
+    random = np.random.default_rng(0)
+    bank = WaveformBank.from_arrays([noise(random, SECONDS) for _ in range(n_clips)])
+    bank = place(bank, "auto", embedder.device, workers=0)
+    everything = {"all": lambda: seconds(lambda: list(embedder.embed_all(bank, stride=16)))}
+    return n_clips / median(in_turns(everything, rounds=rounds, title=f"embedding {n_clips} clips, {name}"), "all")

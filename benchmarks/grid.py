@@ -19,12 +19,12 @@ def measure(options: argparse.Namespace) -> dict[str, float | str]:
     on_gpu = torch.cuda.is_available()
     backbones, inputs = options.backbone or BACKBONES, options.input or INPUTS
     at_once = (1, 2, 4, 8) if on_gpu else (1, 2)
-    n_steps = 50 if on_gpu else 1
+    n_steps = 500 if on_gpu else 1
     figures: dict[str, float | str] = {}
     hours = alone_hours = 0.0
     for backbone in backbones:
         for shape in inputs:
-            network = [f"backbone={backbone}", f"input={shape}", *slice_settings(on_gpu, options.tiny)]
+            network = [f"backbone={backbone}", f"input={shape}", *slice_settings(on_gpu, options.tiny), *options.set]
             print(f"{backbone} {shape}: {', '.join(map(str, at_once))} at a time")
             rates = steps_per_s(network, at_once, n_steps=n_steps, rounds=1 if options.tiny else min(options.rounds, 3))
             batch = 6 if options.tiny else 48
@@ -53,5 +53,5 @@ def steps_per_s(network: list[str], at_once: tuple[int, ...], *, n_steps: int, r
             for k in at_once:
                 for running in children[:k]:
                     running.start(n_steps, threads=max(1, n_cores() // k))
-                rates[k].append(sum(n_steps / running.answer() for running in children[:k]))
+                rates[k].append(k * n_steps / max([running.answer() for running in children[:k]]))
     return {k: statistics.median(measured) for k, measured in rates.items()}

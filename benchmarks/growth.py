@@ -50,11 +50,10 @@ def first_batches(folder: str, workers: int) -> dict[str, float]:
     """The child's side: imports, then the clock, then batches."""
     from asd.assembly import build_data, open_clips
     from asd.data.clips import scan_machine
-    from benchmarks.network import compose
+    from benchmarks.network import ON_CPU, compose
 
-    config = compose(
-        "compile=false", f"data.root={folder}/data", f"data.cache={folder}/cache", f"data.workers={workers}"
-    )
+    places = [f"data.root={folder}/data", f"data.cache={folder}/cache"]
+    config = compose("compile=false", *ON_CPU, *places, f"data.workers={workers}")
     config["progress"] = False
     start = time.perf_counter()
     data = build_data(config, open_clips(config, scan_machine(Path(folder) / "data", "fan")))

@@ -15,7 +15,7 @@ def hardware() -> dict[str, str | int | bool | None]:
     return {
         "cpu": cpu_name(),
         "instruction_set": torch.backends.cpu.get_cpu_capability(),
-        "bf16_instructions": multiplies_bf16(),
+        "bf16_instructions": multiplies_bf16(torch.device("cpu")),
         "cores": n_cores(),
         "allocator": f"{' '.join(platform.libc_ver())}; keep unless a figure says otherwise",
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,

@@ -16,6 +16,7 @@ from asd.models.classifier import SectionClassifier
 from asd.runs.auto import quickest
 
 SECTIONS = 6
+ON_CPU = ["trainer.accelerator=cpu", "data.bank=mmap"]
 LONG = 1_000_000  # steps: long enough for whatever pays in a long run
 
 
@@ -59,7 +60,7 @@ def autocast(config: dict[str, Any]) -> AbstractContextManager[Any]:
     """The precision of a configuration."""
     if config["trainer"]["precision"] == "32-true":
         return nullcontext()
-    return torch.autocast(device().type, torch.bfloat16)
+    return torch.autocast(device().type, torch.bfloat16, cache_enabled=False)  # as Lightning does
 
 
 def network_step(config: dict[str, Any], *, plain: bool = False) -> Callable[[], None]:

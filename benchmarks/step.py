@@ -2,6 +2,8 @@
 
 import argparse
 from contextlib import ExitStack
+from functools import partial
+from typing import NamedTuple
 
 from asd.cores import n_cores
 from benchmarks.children import Child
@@ -10,25 +12,40 @@ from benchmarks.clock import in_turns, median, ratio
 PLAIN = ["channels_last=false", "compile=false", "trainer.precision=32-true"]
 EAGER = ["compile=false", "trainer.precision=32-true"]
 
-# Name to what is overridden, the allocator and whether SGD is PyTorch's own. `ours` is what conf/ says.
-SIDES: dict[str, tuple[list[str], str, bool]] = {
-    "plain": (PLAIN, "system", True),
-    "channels_last": (EAGER, "keep", False),
-    "bf16": (["compile=false", "trainer.precision=bf16-mixed"], "keep", False),
-    "ours": ([], "keep", False),
+
+class Side(NamedTuple):
+    """A way to compute a step.
+
+    Attributes:
+        changes: Overrides of the configuration.
+        allocator: "keep", or "system" for the C library's defaults.
+        plain: Whether SGD is PyTorch's own.
+    """
+
+    changes: list[str]
+    allocator: str = "keep"
+    plain: bool = False
+
+
+SIDES = {
+    "plain": Side(PLAIN, "system", plain=True),
+    "channels_last": Side(EAGER),
+    "ours": Side([]),  # what conf/ says
 }
-ON_GPU: dict[str, tuple[list[str], str, bool]] = {
-    "compiled": (["compile=true", "trainer.precision=32-true"], "keep", False),
-    "bf16_compiled": (["compile=true", "trainer.precision=bf16-mixed"], "keep", False),
-    "bf16_cudagraphs": (["compile=cudagraphs", "trainer.precision=bf16-mixed"], "keep", False),
+IN_BF16 = {"bf16": Side(["compile=false", "trainer.precision=bf16-mixed"])}
+ON_GPU = {
+    "compiled": Side(["compile=true", "trainer.precision=32-true"]),
+    "bf16_compiled": Side(["compile=true", "trainer.precision=bf16-mixed"]),
+    "bf16_cudagraphs": Side(["compile=cudagraphs", "trainer.precision=bf16-mixed"]),
 }
 
 
 def measure(options: argparse.Namespace) -> dict[str, float | str]:
     """`step_speedup_<backbone>_<input>`, and the seconds of every side."""
-    import torch
+    from asd.runs.auto import multiplies_bf16
+    from benchmarks.network import device
 
-    sides = SIDES | (ON_GPU if torch.cuda.is_available() else {})
+    sides = SIDES | (IN_BF16 if multiplies_bf16(device()) else {}) | (ON_GPU if device().type == "cuda" else {})
     figures: dict[str, float | str] = {}
     for backbone in options.backbone or ["mobilefacenet", "resnet50"]:
         for shape in options.input or ["512x32"]:
@@ -36,21 +53,23 @@ def measure(options: argparse.Namespace) -> dict[str, float | str]:
     return figures
 
 
-def compare(
-    backbone: str, shape: str, sides: dict[str, tuple[list[str], str, bool]], options: argparse.Namespace
-) -> dict[str, float | str]:
+def compare(backbone: str, shape: str, sides: dict[str, Side], options: argparse.Namespace) -> dict[str, float | str]:
     """All sides of one network, in turns."""
-    network = [f"backbone={backbone}", f"input={shape}", *(["batch_size=6"] if options.tiny else [])]
+    from benchmarks.network import device
+
+    network = [f"backbone={backbone}", f"input={shape}", *(["batch_size=6"] if options.tiny else []), *options.set]
     title = f"{backbone} {shape}"
+    n_steps = 20 if device().type == "cuda" else 1
     print(f"{title}: building {', '.join(sides)}; compiling takes about a minute")
     with ExitStack() as stack:
         children = {
-            name: Child([*network, *changes], allocator=allocator, threads=n_cores(), plain=plain)
-            for name, (changes, allocator, plain) in sides.items()
+            name: Child([*network, *side.changes], allocator=side.allocator, threads=n_cores(), plain=side.plain)
+            for name, side in sides.items()
         }
         for child in children.values():
             stack.enter_context(child)
-        times = in_turns({name: child.step for name, child in children.items()}, rounds=options.rounds, title=title)
+        steps = {name: partial(child.step, n_steps) for name, child in children.items()}
+        times = in_turns(steps, rounds=options.rounds, title=title)
     key = f"{backbone}_{shape}"
     figures: dict[str, float | str] = {f"step_s_{name}_{key}": median(times, name) for name in sides}
     return figures | {f"step_speedup_{key}": ratio(times, "plain", "ours")}

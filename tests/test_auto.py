@@ -1,5 +1,8 @@
 """What auto stands for, and that a run goes on as it began."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,7 +11,9 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from asd.assembly import build_model
+from asd.assembly import build_data, build_model, open_clips
+from asd.data.clips import scan_machine
+from asd.data.datamodule import MachineDataModule, Steps, StepWindows
 from asd.experiment import train
 from asd.runs import auto
 from asd.runs.auto import quickest, settle
@@ -26,12 +31,12 @@ def free(tmp_path: Path) -> RunFolder:
 
 def test_what_was_measured_stands_in_conf(workplace: Path, job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
     for has_bf16, resnet in ((True, "bf16-mixed"), (False, "32-true")):
-        monkeypatch.setattr(auto, "multiplies_bf16", lambda has_bf16=has_bf16: has_bf16)
+        monkeypatch.setattr(auto, "multiplies_bf16", lambda device, has_bf16=has_bf16: has_bf16)
         found = {name: quickest(job("train", f"backbone={name}"), CPU, 500) for name in ("mobilefacenet", "resnet50")}
         assert found["mobilefacenet"] == {"precision": "32-true", "compile": True}
         assert found["resnet50"] == {"precision": resnet, "compile": False}
-    on_gpu = quickest(job("train", "backbone=efficientnet_b0"), torch.device("cuda"), 500)
-    assert on_gpu == {"precision": "bf16-mixed", "compile": True}
+        on_gpu = quickest(job("train", "backbone=efficientnet_b0"), torch.device("cuda"), 500)
+        assert on_gpu == {"precision": "bf16-mixed" if has_bf16 else "32-true", "compile": True}
     assert quickest(job("train"), CPU, 500) == {"precision": "32-true", "compile": False}  # a network nobody measured
 
 
@@ -100,14 +105,73 @@ def test_a_compiled_run_learns_the_same(workplace: Path, job: Job) -> None:
         assert torch.equal(compiled[name], repeated[name])  # same seed, same bytes
 
 
+def no_compiler(device: torch.device) -> str:
+    """What a machine without one answers."""
+    return "InvalidCxxCompiler: No working C++ compiler found"
+
+
+def test_auto_does_without_a_compiler_and_says_so(
+    workplace: Path, job: Job, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(auto, "why_not_compiled", no_compiler)
+    config = job("train", "speed.from_steps=1", "speed.cpu.compile=[small]")
+    run = train(config)
+    assert run.read_config()["compile"] is False
+    assert "not compiled, which is slower: InvalidCxxCompiler" in capsys.readouterr().out
+    assert train(config) == run  # and the same command finds it again
+
+
+def test_compiling_that_was_asked_for_needs_a_compiler(
+    workplace: Path, job: Job, free: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(auto, "why_not_compiled", no_compiler)
+    with pytest.raises(ValueError, match=r"compile=True: InvalidCxxCompiler.* give compile=false"):
+        train(job("train", "compile=true"))
+    assert not list(workplace.glob("outputs/**/config.yaml"))  # nothing stands in the way of compile=false
+
+
+@pytest.mark.slow
+@pytest.mark.ci
+def test_a_missing_compiler_is_noticed(tmp_path: Path) -> None:
+    code = "import torch; from asd.models.compiling import why_not_compiled as why; print(why(torch.device('cpu')))"
+    said = {}
+    for path in ("/nowhere", os.environ["PATH"]):
+        environment = os.environ | {"PATH": path, "TORCHINDUCTOR_CACHE_DIR": str(tmp_path / "cache")}
+        done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+        said[path] = done.stdout.strip()
+    assert "ompiler" in said["/nowhere"]
+    assert said[os.environ["PATH"]] == "None"
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
-def test_a_run_as_cuda_graphs(workplace: Path, job: Job) -> None:
-    graphs = ["trainer.accelerator=gpu", "compile=cudagraphs", "trainer.precision=32-true", "trainer.max_steps=6"]
-    eager = ["trainer.accelerator=gpu", "compile=false", "trainer.precision=32-true", "trainer.max_steps=6"]
-    found = load_checkpoint(train(job("train", *graphs, "name=graphs")).checkpoint)["state_dict"]
-    expected = load_checkpoint(train(job("train", *eager)).checkpoint)["state_dict"]
+@pytest.mark.filterwarnings("ignore")  # the compiler's own, from version to version others
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
+def test_a_run_as_cuda_graphs(workplace: Path, job: Job, precision: str) -> None:
+    both = ["trainer.accelerator=gpu", f"trainer.precision={precision}", "trainer.max_steps=6", "speed.from_steps=1"]
+    found = load_checkpoint(train(job("train", *both, "compile=cudagraphs", "name=graphs")).checkpoint)["state_dict"]
+    expected = load_checkpoint(train(job("train", *both, "compile=false")).checkpoint)["state_dict"]
     for name, weight in expected.items():
-        torch.testing.assert_close(found[name], weight, rtol=1e-2, atol=1e-3)
+        torch.testing.assert_close(found[name], weight, rtol=1e-2, atol=1e-2)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+def test_a_batch_on_a_gpu_is_made_without_waiting(workplace: Path, job: Job) -> None:
+    config = job("train", "trainer.accelerator=gpu", "data.bank=device")
+    data = build_data(config, open_clips(config, scan_machine(Path("data"), "fan")))
+    assert isinstance(data, MachineDataModule)
+    steps = Steps(data.bank, data.plan, data.settings)
+
+    def make(step: int) -> None:
+        windows = StepWindows(*(part.to("cuda", non_blocking=True) for part in steps[step]))
+        data.on_after_batch_transfer(windows, 0)
+
+    make(0)
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        for step in range(1, 9):  # windows at the ends of their clips among them
+            make(step)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
 
 
 class CountReads(TorchDispatchMode):

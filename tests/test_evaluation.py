@@ -18,6 +18,7 @@ from asd.evaluation import evaluate
 from asd.experiment import train
 from asd.report.results import choose_phase
 from asd.runs.folder import RunFolder
+from asd.runs.identity import read_manifest
 from asd.runs.scores import read_scores
 from tests.factory import make_machine
 
@@ -197,6 +198,17 @@ def test_scores_are_not_made_twice(evaluated: RunFolder, job: Job, capsys: pytes
     path.write_text("damaged")
     evaluate(job("evaluate"))
     assert read_scores(path).score.size
+
+
+def test_scores_of_another_precision_are_refused(
+    evaluated: RunFolder, job: Job, capsys: pytest.CaptureFixture[str]
+) -> None:
+    evaluate(job("evaluate", "precision=32"))
+    assert "scored already" in capsys.readouterr().out
+    with pytest.raises(ValueError, match=r"embeddings in float32: for precision=bf16 .*scorer\.name"):
+        evaluate(job("evaluate", "precision=bf16"))
+    evaluate(job("evaluate", "precision=bf16", "scorer.name=half"))
+    assert read_manifest(evaluated.scores("half") / "manifest.json")["precision"] == "bfloat16"
 
 
 def test_changed_data_are_refused(evaluated: RunFolder, job: Job) -> None:

@@ -44,6 +44,20 @@ def test_auto_takes_the_gpu_where_the_clips_fit(bank: WaveformBank, monkeypatch:
         assert place(bank, "auto", GPU, workers=workers) == expected
 
 
+def test_auto_stays_with_the_map_where_the_gpu_is_full_after_all(
+    bank: WaveformBank, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(self: WaveformBank, device: torch.device) -> WaveformBank:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(WaveformBank, "to", full)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (10**12, 10**12))
+    assert place(bank, "auto", GPU, workers=0) is bank
+    assert "no room for the clips" in capsys.readouterr().out
+    with pytest.raises(torch.OutOfMemoryError):
+        place(bank, "device", GPU, workers=0)
+
+
 def test_the_device_must_be_able_to() -> None:
     bank = WaveformBank.from_arrays([np.zeros(5, np.int16)])
     with pytest.raises(ValueError, match=r"data\.bank=device: there is no GPU"):

@@ -418,11 +418,13 @@ def test_unknown_padding() -> None:
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 def test_windows_on_a_gpu() -> None:
     bank = WaveformBank.from_arrays([samples(3000), samples(2000, 1)])
-    clip, first = torch.tensor([0, 1, 1]), torch.tensor([-20, 1500, 10])
-    for pad in ("reflect", "zeros"):
-        expected = bank.windows(clip, first, 700, pad=pad)
-        found = bank.to("cuda").windows(clip, first, 700, pad=pad)
-        assert torch.equal(found.cpu(), expected)
+    few = torch.tensor([0, 1, 1]), torch.tensor([-20, 1500, 10])
+    many = torch.arange(96) % 2, torch.arange(96) * 20 - 40  # as a batch: other kernels gather those
+    for clip, first in (few, many):
+        for pad in ("reflect", "zeros"):
+            expected = bank.windows(clip, first, 700, pad=pad)
+            found = bank.to("cuda").windows(clip, first, 700, pad=pad)
+            assert torch.equal(found.cpu(), expected)
 
 
 def test_a_table_may_hold_some_of_the_clips(tmp_path: Path) -> None:

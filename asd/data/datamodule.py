@@ -118,6 +118,11 @@ def worker_context(workers: int) -> str | None:
     return "fork" if workers and sys.platform == "linux" else None
 
 
+def trains_on_gpu(trainer: pl.Trainer | None) -> bool:
+    """Whether batches are on their way to a GPU: a machine that has one may train on its CPU."""
+    return trainer is not None and trainer.strategy.root_device.type == "cuda"
+
+
 class MachineDataModule(pl.LightningDataModule):
     """The training clips of one machine as batches of mixed pieces.
 
@@ -145,7 +150,7 @@ class MachineDataModule(pl.LightningDataModule):
             num_workers=self.workers,
             multiprocessing_context=worker_context(self.workers),
             persistent_workers=False,
-            pin_memory=torch.cuda.is_available() and self.bank.samples.device.type == "cpu",
+            pin_memory=trains_on_gpu(self.trainer) and self.bank.samples.device.type == "cpu",
         )
 
     def n_done(self) -> int:

@@ -3,6 +3,7 @@
 import torch
 
 from asd.data.waveforms import WaveformBank
+from asd.progress import say
 
 # Of the GPU's free memory, what auto gives to the clips: networks of one machine share the rest.
 SHARE_OF_GPU = 0.25
@@ -20,13 +21,17 @@ def place(bank: WaveformBank, where: str, device: torch.device, *, workers: int)
     Raises:
         ValueError: "device" without a GPU, or with workers, which cannot read from one.
     """
-    if where == "auto":
-        where = "device" if device.type == "cuda" and workers == 0 and fits(bank, device) else "mmap"
-    elif where == "device":
-        check_device(device, workers)
     if where == "ram":
         return WaveformBank(bank.samples.clone(), bank.lengths)
-    return bank.to(device) if where == "device" else bank
+    if where == "device":
+        check_device(device, workers)
+        return bank.to(device)
+    if where == "auto" and device.type == "cuda" and workers == 0 and fits(bank, device):
+        try:
+            return bank.to(device)
+        except torch.OutOfMemoryError:  # another run took what was free a moment ago
+            say("the GPU has no room for the clips: they stay mapped from disk")
+    return bank
 
 
 def check_device(device: torch.device, workers: int) -> None:

@@ -148,20 +148,23 @@ class WaveformBank:
         offset = self.offsets[clip]
         clip_length = self.lengths[clip] if clip_length is None else clip_length
         inside = (first_sample >= 0) & (first_sample + length <= clip_length)
-        if length > len(self.samples):  # no row can be inside
+        edge = (~inside).nonzero()[:, 0]
+        if len(edge) == len(inside):  # whole clips with both their margins, for example
             return self._padded(offset, first_sample, length, pad, clip_length)
         start = (offset + first_sample).clamp(0, len(self.samples) - length)
         device = self.samples.device
         windows = self.samples.unfold(0, length, 1).index_select(0, start.to(device, non_blocking=True))
-        edge = (~inside).nonzero()[:, 0]
         if len(edge):
-            windows[edge.to(device)] = self._padded(offset[edge], first_sample[edge], length, pad, clip_length[edge])
+            padded = self._padded(offset[edge], first_sample[edge], length, pad, clip_length[edge])
+            windows[edge.to(device, non_blocking=True)] = padded
         return windows
 
     def _padded(self, offset: Tensor, first_sample: Tensor, length: int, pad: str, clip_length: Tensor) -> Tensor:
         """Windows that pass an end of their clip, sample by sample."""
         device = self.samples.device
-        offset, first_sample, clip_length = (each.to(device) for each in (offset, first_sample, clip_length))
+        offset, first_sample, clip_length = (
+            each.to(device, non_blocking=True) for each in (offset, first_sample, clip_length)
+        )
         at = first_sample[:, None] + torch.arange(length, device=device)
         last = clip_length[:, None] - 1
         if pad == "zeros":

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from asd.data.datamodule import StepNumbers, worker_context
+from asd.data.datamodule import StepNumbers, trains_on_gpu, worker_context
 from asd.data.waveforms import WaveformBank
 from asd.data.windowing import AllWindows
 from asd.pieces.windows import LogMelSettings, log_mel, n_columns
@@ -121,7 +121,7 @@ class WindowDataModule(pl.LightningDataModule):
             sampler=StepNumbers(self.plan.n_steps_per_epoch, self.n_done),
             num_workers=self.workers,
             multiprocessing_context=worker_context(self.workers),
-            pin_memory=torch.cuda.is_available(),
+            pin_memory=trains_on_gpu(self.trainer),
         )
 
     def n_done(self) -> int:

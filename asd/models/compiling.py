@@ -6,6 +6,18 @@ from torch import nn
 from asd.progress import say
 
 
+def why_not_compiled(device: torch.device) -> str | None:
+    """What keeps this machine from compiling networks for a device, or None; found by compiling something small.
+
+    Compilers, their headers and drivers are missing in too many ways to look for each.
+    """
+    try:
+        torch.compile(torch.relu)(torch.zeros(8, device=device))
+    except Exception as error:
+        return f"{type(error).__name__}: {str(error).strip().splitlines()[0]}"
+    return None
+
+
 def compile_network(network: nn.Module, *, as_cuda_graphs: bool = False) -> None:
     """Compiles a network at its first step; its weights keep their names, so checkpoints load everywhere.
 

@@ -74,7 +74,7 @@ def statistics(values: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """
     axes = [axis for axis in range(values.ndim) if axis != 1]
     wide = values.float()
-    count = total(torch.tensor(float(values.numel() // values.shape[1]), device=values.device))
+    count = total(wide.new_full((), values.numel() // values.shape[1]))
     mean = total(wide.sum(axes)) / count
     shape = (1, -1, *(1 for _ in values.shape[2:]))
     variance = total((wide - mean.view(shape)).square().sum(axes)) / count

@@ -8,7 +8,10 @@ from typing import Any
 
 import torch
 
+from asd.models.compiling import why_not_compiled
+from asd.progress import say
 from asd.runs.folder import RunFolder
+from asd.runs.ranks import rank
 
 
 def settle(config: Mapping[str, Any], run: RunFolder, *, n_steps: int) -> dict[str, Any]:
@@ -40,10 +43,30 @@ def settle(config: Mapping[str, Any], run: RunFolder, *, n_steps: int) -> dict[s
     return {**config, "compile": chosen["compile"], "trainer": trainer | {"precision": chosen["precision"]}}
 
 
+def with_compiler(config: Mapping[str, Any], run: RunFolder, *, asked: Any) -> dict[str, Any]:
+    """The settled configuration of a run that is about to train, with `compile` as this machine is able to.
+
+    Args:
+        config: Settled.
+        run: Its folder.
+        asked: What `compile` was before: under "auto" a machine that cannot compile computes plainly, and says so.
+
+    Raises:
+        ValueError: Compiling was asked for, or the run began with it, and this machine cannot.
+    """
+    why = why_not_compiled(training_device(config["trainer"])) if config.get("compile") else None
+    if why is None:
+        return dict(config)
+    if asked != "auto" or (run.is_begun and not config["overwrite"]):
+        raise ValueError(f"compile={config['compile']}: {why}. Install a C++ compiler, or give compile=false")
+    say(f"the network is not compiled, which is slower: {why}")
+    return {**config, "compile": False}
+
+
 def quickest(config: Mapping[str, Any], device: torch.device, n_steps: int) -> dict[str, Any]:
     """Precision and compiling as measured to be the quickest for the network on a device."""
     measured, name = config["speed"][device.type], config["backbone"]["name"]
-    in_bf16 = name in measured["bf16"] and (device.type != "cpu" or multiplies_bf16())
+    in_bf16 = name in measured["bf16"] and multiplies_bf16(device)
     return {
         "precision": "bf16-mixed" if in_bf16 else "32-true",
         "compile": name in measured["compile"] and n_steps >= config["speed"]["from_steps"],
@@ -51,12 +74,16 @@ def quickest(config: Mapping[str, Any], device: torch.device, n_steps: int) -> d
 
 
 def training_device(trainer: Mapping[str, Any]) -> torch.device:
-    """The kind of device that Lightning will choose."""
-    on_gpu = trainer["accelerator"] in ("auto", "gpu", "cuda") and torch.cuda.is_available()
-    return torch.device("cuda" if on_gpu else "cpu")
+    """The device that Lightning will choose for this process."""
+    if trainer["accelerator"] not in ("auto", "gpu", "cuda") or not torch.cuda.is_available():
+        return torch.device("cpu")
+    devices = trainer["devices"]
+    return torch.device("cuda", devices[rank()] if isinstance(devices, list) else rank())
 
 
-def multiplies_bf16() -> bool:
-    """Whether the CPU has instructions for products of bfloat16; without them they are slower than float32."""
+def multiplies_bf16(device: torch.device) -> bool:
+    """Whether a device has instructions for products of bfloat16; without them they are slower than float32."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
     probes = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
     return any(getattr(torch.cpu, probe, lambda: False)() for probe in probes)

@@ -7,16 +7,19 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.backends import cudnn
 
 from asd.data.decoding import FULL_SCALE
 from asd.data.waveforms import WaveformBank
 from asd.models.build import build_backbone
 from asd.models.folding import fold_batchnorm
 from asd.pieces.spectrogram import SpectrogramSettings, clip_pieces, spectrogram_settings
+from asd.runs.auto import multiplies_bf16
 from asd.runs.checkpoint import load_checkpoint, load_part
 from asd.scoring.neighbours import unit_embeddings
 
 CLIPS_AT_ONCE_ON_GPU = 64
+PRECISIONS: dict[str | int, torch.dtype] = {32: torch.float32, "bf16": torch.bfloat16}
 
 
 @dataclass(frozen=True)
@@ -60,9 +63,18 @@ class Embedder:
         padded = bank.windows_int16(rows, torch.full_like(rows, -margin), length, pad=self.settings.pad)
         samples = padded.to(self.device, non_blocking=True).float()
         pieces = clip_pieces(samples, self.settings, stride, FULL_SCALE)
-        with torch.autocast(self.device.type, self.precision, enabled=self.precision is not torch.float32):
+        in_full = self.precision is torch.float32
+        with (
+            torch.autocast(self.device.type, self.precision, enabled=not in_full),
+            cudnn.flags(enabled=True, allow_tf32=False),
+        ):
             embeddings = self.backbone(pieces)
         return unit_embeddings(embeddings).cpu().chunk(len(clips))
+
+
+def name_of(precision: torch.dtype) -> str:
+    """float32 or bfloat16."""
+    return str(precision).removeprefix("torch.")
 
 
 def runs_of_one_length(lengths: np.ndarray, at_most: int) -> Iterator[list[int]]:
@@ -98,6 +110,7 @@ def load_embedder(checkpoint: Path, device: torch.device, precision: str | int =
     folded = fold_batchnorm(backbone, torch.linspace(-1, 1, settings.n_bins * settings.n_frames).view(shape))
     if config["channels_last"]:
         folded.to(memory_format=torch.channels_last)
-    in_bf16 = precision == "bf16" or (precision == "auto" and device.type == "cuda")
-    dtype = torch.bfloat16 if in_bf16 else torch.float32
+    if precision == "auto":
+        precision = "bf16" if device.type == "cuda" and multiplies_bf16(device) else 32
+    dtype = PRECISIONS[precision]
     return Embedder(folded.to(device), settings, content["asd"]["sections"], device, dtype)

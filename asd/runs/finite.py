@@ -1,6 +1,7 @@
 """A loss that is not a number ends the training, and the clips of its batch are named."""
 
 from collections.abc import Callable, Sequence
+from math import isfinite
 from typing import Any
 
 import pytorch_lightning as pl
@@ -52,7 +53,9 @@ class FiniteLoss(pl.Callback):
         step = int(self.first_bad_step)
         if step >= 0:
             raise NonFiniteError(f"the loss of step {step} is not finite. {self.about(step)}")
-        bad = [name for name, value in module.named_parameters() if not bool(torch.isfinite(value).all())]
+        names, weights = zip(*module.named_parameters(), strict=True)
+        largest = torch._foreach_norm([weight.detach() for weight in weights], ord=float("inf"))
+        bad = [name for name, value in zip(names, torch.stack(largest).tolist(), strict=True) if not isfinite(value)]
         if bad:
             last = module.trainer.global_step - 1
             raise NonFiniteError(f"step {last} left {bad[0]} with values that are not finite. {self.about(last)}")
