@@ -75,7 +75,7 @@ def is_scored(run: RunFolder, config: Mapping[str, Any]) -> bool:
     if made_in and asked != "auto" and made_in != name_of(PRECISIONS[asked]):
         raise ValueError(
             f"{run.scores(scorer.name)} holds scores of embeddings in {made_in}: "
-            f"for precision={asked} name this scorer, scorer.name=…, or give overwrite=true"
+            f"give overwrite=true to make them in precision={asked}"
         )
     settings = scorer.settings
     if manifest["scorer"] != settings:
@@ -101,6 +101,7 @@ def score_run(run: RunFolder, config: Mapping[str, Any]) -> None:
         return
     settings = scorer_settings(config)
     embedder = load_embedder(run.checkpoint, device, config["precision"])
+    refuse_other_references(run, config["scorer"]["name"], settings["stride"], embedder.precision)
     table, bank = clips.table, place(clips.bank, "auto", device, workers=0)
     unit = embed_clips(embedder, bank, settings["stride"], run, config["progress"])
     write_references(run, table, unit)
@@ -123,6 +124,23 @@ def score_run(run: RunFolder, config: Mapping[str, Any]) -> None:
         data=run.read_config()["data"]["fingerprint"],
         skipped=len(clips.skipped),
     )
+
+
+def refuse_other_references(run: RunFolder, scorer: str, stride: int, precision: torch.dtype) -> None:
+    """Raises ValueError where another scorer's scores would lose the references that they were made from.
+
+    A run has one references.npz: all its scorers share the stride and the precision of the embeddings.
+    """
+    for folder in sorted(run.scores(scorer).parent.glob("*/")):
+        manifest = read_manifest(folder / "manifest.json")
+        if folder.name == scorer or manifest is None:
+            continue
+        theirs = manifest["scorer"]["stride"], manifest["precision"]
+        if theirs != (stride, name_of(precision)):
+            raise ValueError(
+                f"{folder} was made of embeddings with stride {theirs[0]} in {theirs[1]}, and {run.references} "
+                f"holds one kind only: keep to scorer.stride={theirs[0]} and that precision, or remove {folder}"
+            )
 
 
 def open_clips(run: RunFolder, config: Mapping[str, Any]) -> Usable[WaveformBank]:

@@ -60,8 +60,8 @@ def train(config: Mapping[str, Any], lock: Lock | Follower | None = None) -> Run
             refuse_other(run, config)
             say(f"{run.path} is finished: nothing to do (overwrite=true to train it again)")
             return run
-        config = with_compiler(config, run, asked=asked)
         with nullcontext(lock) if lock else hold_together(run) as lock:
+            config = with_compiler(config, run, asked=asked)
             if rank() == 0:
                 claim(run, config)
             attempt(run, config, table, interruption, lock)

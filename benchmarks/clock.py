@@ -26,19 +26,20 @@ def finish_device() -> None:
         torch.cuda.synchronize()
 
 
-def in_turns(sides: Mapping[str, Callable[[], float]], *, rounds: int, title: str) -> Times:
-    """The seconds that each side reports, one call a round after a first one that does not count.
+def in_turns(sides: Mapping[str, Callable[[], float]], *, rounds: int, title: str, warm_up: int = 1) -> Times:
+    """The seconds that each side reports, one call a round, after a first round that does not count.
 
     Args:
         sides: Name to a function that does the work and returns its seconds.
         rounds: That count.
         title: Of the progress bar.
+        warm_up: Rounds before them; 0 where every side has done its work before.
     """
     times: Times = {name: [] for name in sides}
-    for turn in tqdm(range(rounds + 1), desc=title, unit="round"):
+    for turn in tqdm(range(warm_up + rounds), desc=title, unit="round"):
         for name, side in sides.items():
             taken = side()
-            if turn:
+            if turn >= warm_up:
                 times[name].append(taken)
     return times
 

@@ -2,6 +2,7 @@
 
 import argparse
 import statistics
+import time
 from contextlib import ExitStack
 from functools import partial
 
@@ -9,6 +10,7 @@ from asd.cores import n_cores
 from benchmarks.children import Child
 
 MACHINES, PHASE_1, PHASE_2 = 7, 31_250, 5_000  # Report 2.4: 250 epochs of 6000 clips in batches of 48; 5000 steps
+BUDGET = 45  # seconds for a network's rounds: one that is slow gets fewer
 BACKBONES, INPUTS = ("mobilefacenet", "resnet50", "efficientnet_b0"), ("512x32", "1024x32")
 
 
@@ -16,10 +18,12 @@ def measure(options: argparse.Namespace) -> dict[str, float | str]:
     """`grid_throughput_gain`, `grid_hours`: slices of each network, one at a time and K at a time."""
     import torch
 
+    from benchmarks.network import compose
+
     on_gpu = torch.cuda.is_available()
     backbones, inputs = options.backbone or BACKBONES, options.input or INPUTS
     at_once = (1, 2, 4, 8) if on_gpu else (1, 2)
-    n_steps = 500 if on_gpu else 1
+    n_steps = 100 if on_gpu else 1
     figures: dict[str, float | str] = {}
     hours = alone_hours = 0.0
     for backbone in backbones:
@@ -27,7 +31,7 @@ def measure(options: argparse.Namespace) -> dict[str, float | str]:
             network = [f"backbone={backbone}", f"input={shape}", *slice_settings(on_gpu, options.tiny), *options.set]
             print(f"{backbone} {shape}: {', '.join(map(str, at_once))} at a time")
             rates = steps_per_s(network, at_once, n_steps=n_steps, rounds=1 if options.tiny else min(options.rounds, 3))
-            batch = 6 if options.tiny else 48
+            batch = compose(*network)["batch_size"]
             figures |= {f"grid_pieces_per_s_{backbone}_{shape}_{k}": rate * batch for k, rate in rates.items()}
             figures[f"grid_gain_{backbone}_{shape}"] = max(rates.values()) / rates[1]
             alone_hours += MACHINES * (PHASE_1 + PHASE_2) / rates[1] / 3600
@@ -49,7 +53,10 @@ def steps_per_s(network: list[str], at_once: tuple[int, ...], *, n_steps: int, r
         for other in children[1:]:
             stack.enter_context(other)
         rates: dict[int, list[float]] = {k: [] for k in at_once}
-        for _ in range(rounds):
+        started = time.monotonic()
+        for turn in range(rounds):
+            if turn and (time.monotonic() - started) * (turn + 1) / turn > BUDGET:
+                break
             for k in at_once:
                 for running in children[:k]:
                     running.start(n_steps, threads=max(1, n_cores() // k))

@@ -1,6 +1,7 @@
 """What auto stands for, and that a run goes on as it began."""
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -16,12 +17,13 @@ from asd.data.clips import scan_machine
 from asd.data.datamodule import MachineDataModule, Steps, StepWindows
 from asd.experiment import train
 from asd.runs import auto
-from asd.runs.auto import quickest, settle
+from asd.runs.auto import quickest, settle, training_device, with_compiler
 from asd.runs.checkpoint import load_checkpoint
 from asd.runs.folder import RunFolder
 
 Job = Callable[..., dict[str, Any]]
 CPU = torch.device("cpu")
+NEEDS_COMPILER = pytest.mark.skipif(shutil.which("g++") is None, reason="no g++: nothing can be compiled")
 
 
 @pytest.fixture
@@ -92,6 +94,7 @@ def test_compiling_leaves_the_names_of_the_weights(
 
 @pytest.mark.slow
 @pytest.mark.ci
+@NEEDS_COMPILER
 @pytest.mark.filterwarnings("ignore")  # the compiler's own, from version to version others
 def test_a_compiled_run_learns_the_same(workplace: Path, job: Job) -> None:
     eager = load_checkpoint(train(job("train", "trainer.max_steps=3")).checkpoint)["state_dict"]
@@ -130,16 +133,43 @@ def test_compiling_that_was_asked_for_needs_a_compiler(
     assert not list(workplace.glob("outputs/**/config.yaml"))  # nothing stands in the way of compile=false
 
 
+def test_a_run_that_began_compiled_goes_on_with_a_compiler(
+    workplace: Path, job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(auto, "why_not_compiled", lambda device: None)
+    run = train(job("train"))
+    config = job("train") | {"compile": True}
+    assert with_compiler(config, run, asked="auto") == config
+    monkeypatch.setattr(auto, "why_not_compiled", no_compiler)
+    with pytest.raises(ValueError, match=r"began compiled, and here InvalidCxxCompiler.*go on where there is one"):
+        with_compiler(config, run, asked="auto")
+
+
+@pytest.mark.parametrize(
+    ("devices", "local_rank", "index"), [(1, None, 0), (4, "2", 2), ([3], None, 3), ([1, 5], "1", 5)]
+)
+def test_each_process_trains_on_its_own_gpu(
+    devices: Any, local_rank: str | None, index: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.delenv("LOCAL_RANK", raising=False)
+    if local_rank:
+        monkeypatch.setenv("LOCAL_RANK", local_rank)
+    assert training_device({"accelerator": "auto", "devices": devices}) == torch.device("cuda", index)
+    assert training_device({"accelerator": "cpu", "devices": 1}) == CPU
+
+
 @pytest.mark.slow
 @pytest.mark.ci
+@NEEDS_COMPILER
 def test_a_missing_compiler_is_noticed(tmp_path: Path) -> None:
     code = "import torch; from asd.models.compiling import why_not_compiled as why; print(why(torch.device('cpu')))"
     said = {}
     for path in ("/nowhere", os.environ["PATH"]):
-        environment = os.environ | {"PATH": path, "TORCHINDUCTOR_CACHE_DIR": str(tmp_path / "cache")}
+        environment = os.environ | {"PATH": path, "CXX": "g++", "TORCHINDUCTOR_CACHE_DIR": str(tmp_path / "cache")}
         done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
         said[path] = done.stdout.strip()
-    assert "ompiler" in said["/nowhere"]
+    assert "No working C++ compiler" in said["/nowhere"]
     assert said[os.environ["PATH"]] == "None"
 
 

@@ -1,5 +1,7 @@
 """Sums in blocks against plain ones in float64, and that compiled networks use them."""
 
+import shutil
+
 import pytest
 import torch
 from torch import nn
@@ -54,6 +56,7 @@ def test_what_is_small_or_cannot_be_divided_stays(shape: tuple[int, ...]) -> Non
 
 @pytest.mark.slow
 @pytest.mark.ci
+@pytest.mark.skipif(shutil.which("g++") is None, reason="no g++: nothing can be compiled")
 @pytest.mark.filterwarnings("ignore")  # the compiler's own, from version to version others
 def test_a_compiled_network_sums_in_blocks_and_agrees(monkeypatch: pytest.MonkeyPatch) -> None:
     shape = (6, 64, 32, 8)

@@ -205,10 +205,20 @@ def test_scores_of_another_precision_are_refused(
 ) -> None:
     evaluate(job("evaluate", "precision=32"))
     assert "scored already" in capsys.readouterr().out
-    with pytest.raises(ValueError, match=r"embeddings in float32: for precision=bf16 .*scorer\.name"):
+    with pytest.raises(ValueError, match=r"embeddings in float32: give overwrite=true"):
         evaluate(job("evaluate", "precision=bf16"))
-    evaluate(job("evaluate", "precision=bf16", "scorer.name=half"))
-    assert read_manifest(evaluated.scores("half") / "manifest.json")["precision"] == "bfloat16"
+    evaluate(job("evaluate", "precision=bf16", "overwrite=true"))
+    manifest = read_manifest(evaluated.scores("cosine") / "manifest.json")
+    assert manifest
+    assert manifest["precision"] == "bfloat16"
+
+
+@pytest.mark.parametrize("other", ["precision=bf16", "scorer.stride=8"])
+def test_no_scorer_takes_another_ones_references(evaluated: RunFolder, job: Job, other: str) -> None:
+    with pytest.raises(ValueError, match=r"scores/cosine was made of embeddings with stride 16 in float32.*or remove"):
+        evaluate(job("evaluate", "scorer.name=other", other))
+    assert read_manifest(evaluated.scores("cosine") / "manifest.json")
+    assert not evaluated.scores("other").exists()
 
 
 def test_changed_data_are_refused(evaluated: RunFolder, job: Job) -> None:

@@ -244,21 +244,22 @@ def test_a_loss_that_is_no_number_names_the_clips(workplace: Path, job: Job) -> 
     assert [line["epoch"] for line in read_record(run)] == [0]
 
 
-def test_weights_that_are_no_numbers_are_never_kept(workplace: Path, job: Job) -> None:
+@pytest.mark.parametrize("value", [float("inf"), float("nan")])
+def test_weights_that_are_no_numbers_are_never_kept(workplace: Path, job: Job, value: float) -> None:
     with pytest.raises(NonFiniteError, match=r"step 1 left arcface\.\w+ with values that are not finite"):
-        train_spoilt(job("train", LENGTH, "save.every_n_steps=1"), at=1)
+        train_spoilt(job("train", LENGTH, "save.every_n_steps=1"), at=1, value=value)
     assert load_checkpoint(run_folder().checkpoint)["global_step"] == 1
 
 
-def train_spoilt(config: dict[str, Any], at: int) -> None:
-    """A run whose gradient is infinite in one step."""
+def train_spoilt(config: dict[str, Any], at: int, value: float = float("inf")) -> None:
+    """A run whose gradient is infinite, or no number, in one step."""
     original = SectionClassifier.on_before_optimizer_step
 
     def spoil(self: SectionClassifier, optimizer: torch.optim.Optimizer) -> None:
         original(self, optimizer)
         if self.global_step == at:
             for parameter in self.arcface.parameters():
-                parameter.grad = torch.full_like(parameter, float("inf"))
+                parameter.grad = torch.full_like(parameter, value)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(SectionClassifier, "on_before_optimizer_step", spoil)

@@ -47,8 +47,8 @@ def is_channel_sum(node: Any) -> bool:
         and value.is_contiguous(memory_format=torch.channels_last)
         and isinstance(dims, Sequence)
         and sorted(dim % 4 for dim in dims) == OVER
-        and node.kwargs.get("correction", 0) == 0
         and node.kwargs.get("dtype") in (None, torch.float32)
+        and (node.target is aten.sum.dim_IntList or node.kwargs.get("correction") == 0)
     )
 
 

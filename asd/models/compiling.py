@@ -14,7 +14,7 @@ def why_not_compiled(device: torch.device) -> str | None:
     try:
         torch.compile(torch.relu)(torch.zeros(8, device=device))
     except Exception as error:
-        return f"{type(error).__name__}: {str(error).strip().splitlines()[0]}"
+        return " ".join(f"{type(error).__name__}: {error}".split())[:300]
     return None
 
 

@@ -57,7 +57,11 @@ def with_compiler(config: Mapping[str, Any], run: RunFolder, *, asked: Any) -> d
     why = why_not_compiled(training_device(config["trainer"])) if config.get("compile") else None
     if why is None:
         return dict(config)
-    if asked != "auto" or (run.is_begun and not config["overwrite"]):
+    if run.is_begun and not config["overwrite"]:
+        raise ValueError(
+            f"{run.path} began compiled, and here {why}. Install a C++ compiler, or go on where there is one"
+        )
+    if asked != "auto":
         raise ValueError(f"compile={config['compile']}: {why}. Install a C++ compiler, or give compile=false")
     say(f"the network is not compiled, which is slower: {why}")
     return {**config, "compile": False}
