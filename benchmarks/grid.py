@@ -10,17 +10,15 @@ from asd.cores import n_cores
 from benchmarks.children import Child
 
 MACHINES, PHASE_1, PHASE_2 = 7, 31_250, 5_000  # Report 2.4: 250 epochs of 6000 clips in batches of 48; 5000 steps
-BUDGET = 45  # seconds for a network's rounds: one that is slow gets fewer
+BUDGET = {"cpu": 20, "cuda": 60}  # seconds for a network's rounds, three at most: one that is slow gets fewer
 BACKBONES, INPUTS = ("mobilefacenet", "resnet50", "efficientnet_b0"), ("512x32", "1024x32")
 
 
 def measure(options: argparse.Namespace) -> dict[str, float | str]:
     """`grid_throughput_gain`, `grid_hours`: slices of each network, one at a time and K at a time."""
-    import torch
+    from benchmarks.network import compose, device
 
-    from benchmarks.network import compose
-
-    on_gpu = torch.cuda.is_available()
+    on_gpu = device().type == "cuda"
     backbones, inputs = options.backbone or BACKBONES, options.input or INPUTS
     at_once = (1, 2, 4, 8) if on_gpu else (1, 2)
     n_steps = 100 if on_gpu else 1
@@ -30,7 +28,8 @@ def measure(options: argparse.Namespace) -> dict[str, float | str]:
         for shape in inputs:
             network = [f"backbone={backbone}", f"input={shape}", *slice_settings(on_gpu, options.tiny), *options.set]
             print(f"{backbone} {shape}: {', '.join(map(str, at_once))} at a time")
-            rates = steps_per_s(network, at_once, n_steps=n_steps, rounds=1 if options.tiny else min(options.rounds, 3))
+            rounds = 1 if options.tiny else min(options.rounds, 3)
+            rates = steps_per_s(network, at_once, n_steps=n_steps, rounds=rounds, budget=BUDGET[device().type])
             batch = compose(*network)["batch_size"]
             figures |= {f"grid_pieces_per_s_{backbone}_{shape}_{k}": rate * batch for k, rate in rates.items()}
             figures[f"grid_gain_{backbone}_{shape}"] = max(rates.values()) / rates[1]
@@ -44,7 +43,9 @@ def slice_settings(on_gpu: bool, tiny: bool) -> list[str]:
     return [*(["batch_size=6"] if tiny else []), *([] if on_gpu else ["compile=false"])]
 
 
-def steps_per_s(network: list[str], at_once: tuple[int, ...], *, n_steps: int, rounds: int) -> dict[int, float]:
+def steps_per_s(
+    network: list[str], at_once: tuple[int, ...], *, n_steps: int, rounds: int, budget: float
+) -> dict[int, float]:
     """Steps a second of K models in K processes, in total, for each K; all K take turns with the same processes."""
     with ExitStack() as stack:
         child = partial(Child, network, allocator="keep", threads=n_cores())
@@ -55,7 +56,7 @@ def steps_per_s(network: list[str], at_once: tuple[int, ...], *, n_steps: int, r
         rates: dict[int, list[float]] = {k: [] for k in at_once}
         started = time.monotonic()
         for turn in range(rounds):
-            if turn and (time.monotonic() - started) * (turn + 1) / turn > BUDGET:
+            if turn and (time.monotonic() - started) * (turn + 1) / turn > budget:
                 break
             for k in at_once:
                 for running in children[:k]:
