@@ -95,7 +95,7 @@ def load_embedder(checkpoint: Path, device: torch.device, precision: str | int =
     Args:
         checkpoint: Of a run.
         device: Where to compute.
-        precision: 32, "bf16", or "auto": bf16 on a GPU.
+        precision: 32, "bf16", or "auto": bf16 on a GPU that has instructions for it.
 
     Raises:
         ValueError: The checkpoint is missing, damaged or not one of ours.
