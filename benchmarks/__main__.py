@@ -47,7 +47,7 @@ def build_parser() -> argparse.ArgumentParser:
         command.add_argument("--rounds", type=int, default=5, help="turns that the median is taken of (%(default)s)")
         if name in ("ceiling", "step", "grid"):
             command.add_argument(
-                "--set", nargs="+", default=[], metavar="KEY=VALUE", help="of train.py, for all networks"
+                "--set", nargs="+", default=[], metavar="KEY=VALUE", help="settings of train.py, for all networks"
             )
         command.add_argument("--tiny", action="store_true", help="sizes of a few seconds: shows that it runs, no more")
     return parser

@@ -55,12 +55,8 @@ def one(config: dict[str, Any], name: str, block: int, rounds: int) -> dict[str,
     finite = FiniteLoss(lambda step: [])
     with tempfile.TemporaryDirectory() as folder:
         run = RunFolder(Path(folder))
-        watching = [
-            finite,
-            EpochRecord(run, as_csv=False),
-            TrainingBar(name, show=False),
-            turns,
-        ]  # all of train.py's but the saving
+        # All that watches a run of train.py, but for the saving.
+        watching = [finite, EpochRecord(run, as_csv=False), TrainingBar(name, show=False), turns]
         build_trainer(run, config, n_epochs=-1, callbacks=watching).fit(model, data)
     return {
         f"ceiling_{name}": ratio(turns.times, "step", "network"),

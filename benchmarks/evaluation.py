@@ -15,7 +15,7 @@ from asd.models.backbone import Backbone
 from asd.models.folding import fold_batchnorm
 from asd.pieces.spectrogram import spectrogram_settings
 from asd.runs.auto import multiplies_bf16
-from asd.runs.embedder import Embedder
+from asd.runs.embedder import Embedder, embedding_precision
 from asd.scoring.neighbours import ScorerSettings, SectionPieces, score_section, unit_embeddings
 from benchmarks.clock import Times, in_turns, median, ratio, seconds
 from benchmarks.network import ON_CPU, build, compose, device
@@ -83,8 +83,7 @@ def embedding(backbone: str, shape: str, options: argparse.Namespace) -> dict[st
     own = "" if name == "mobilefacenet_512x32" else f"_{name}"
     figures: dict[str, float | str] = {f"clip_ms_one_core{own}": 1e3 * median(times, "folded")}
     figures |= {f"clip_ms_one_core_{side}_{name}": 1e3 * median(times, side) for side in sides if side != "folded"}
-    precision = torch.bfloat16 if device().type == "cuda" and multiplies_bf16(device()) else torch.float32
-    fast = Embedder(folded.to(device()), settings, [0], device(), precision)
+    fast = Embedder(folded.to(device()), settings, [0], device(), embedding_precision("auto", device()))
     n_clips = 2 if options.tiny else 256 if device().type == "cuda" else 16
     return figures | {f"embedded_clips_per_s_{name}": clips_per_s(fast, n_clips, name, options.rounds)}
 

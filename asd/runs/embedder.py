@@ -110,7 +110,13 @@ def load_embedder(checkpoint: Path, device: torch.device, precision: str | int =
     folded = fold_batchnorm(backbone, torch.linspace(-1, 1, settings.n_bins * settings.n_frames).view(shape))
     if config["channels_last"]:
         folded.to(memory_format=torch.channels_last)
+    return Embedder(
+        folded.to(device), settings, content["asd"]["sections"], device, embedding_precision(precision, device)
+    )
+
+
+def embedding_precision(precision: str | int, device: torch.device) -> torch.dtype:
+    """What 32, "bf16" or "auto" is on a device."""
     if precision == "auto":
         precision = "bf16" if device.type == "cuda" and multiplies_bf16(device) else 32
-    dtype = PRECISIONS[precision]
-    return Embedder(folded.to(device), settings, content["asd"]["sections"], device, dtype)
+    return PRECISIONS[precision]
