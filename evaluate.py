@@ -7,7 +7,7 @@ python evaluate.py name=report machine=[fan,pump] ensemble=zscore
 
 from typing import Any
 
-from asd.configuration import script
+from asd.config.compose import script
 from asd.runs.folder import results
 from asd.runs.lock import hold
 

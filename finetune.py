@@ -7,7 +7,7 @@ python finetune.py machine=fan freeze.parts=[until_last_block,arcface] trainer.m
 
 from typing import Any
 
-from asd.configuration import script
+from asd.config.compose import script
 from asd.runs.folder import address
 from asd.runs.ranks import hold_together
 

@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from asd.runs.baseline import TrainedBaseline
-    from asd.runs.trained import TrainedRun
+    from asd.inference.baseline import TrainedBaseline
+    from asd.inference.trained import TrainedRun
 
 
 def load_run(path: str | Path, *, scorer: str | None = None, device: str = "cpu") -> "TrainedRun | TrainedBaseline":
@@ -19,6 +19,6 @@ def load_run(path: str | Path, *, scorer: str | None = None, device: str = "cpu"
     Raises:
         ValueError: The run is not finished or not evaluated.
     """
-    from asd.runs.loading import load  # torch takes seconds to import; `import asd` does not
+    from asd.inference.loading import load  # torch takes seconds to import; `import asd` does not
 
     return load(Path(path), scorer=scorer, device=device)

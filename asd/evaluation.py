@@ -10,28 +10,28 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from asd.allocator import keep_freed_memory
-from asd.atomic import remove_leftovers, replacing
-from asd.baselines.score import score_baseline
+from asd.config.preconditions import machine_list
+from asd.data.bad_clips import Usable, open_usable, scan_clips
 from asd.data.clips import ClipTable
 from asd.data.placement import place
-from asd.data.usable import Usable, open_usable, scan_clips
 from asd.data.waveforms import WaveformBank
-from asd.pieces.shortest import shortest_clip
-from asd.progress import say, track
-from asd.report.dashboard.evaluation import mirror_results
+from asd.features.shortest import shortest_clip
+from asd.inference.embedder import PRECISIONS, Embedder, load_embedder, name_of
+from asd.methods.baseline_score import score_baseline
 from asd.report.results import logmel_scores, write_results
-from asd.requirements import machine_list
-from asd.runs.embedder import PRECISIONS, Embedder, load_embedder, name_of
+from asd.report.wandb.evaluation import mirror_results
+from asd.runs.excluded import refuse_other_training, write_skipped
 from asd.runs.folder import RunFolder, find_runs
-from asd.runs.identity import is_done, read_manifest, sha256, write_manifest
-from asd.runs.interruption import interruptible
 from asd.runs.lock import hold
+from asd.runs.manifest import is_done, read_manifest, sha256, write_manifest
 from asd.runs.method import is_baseline, scorer_of
 from asd.runs.scores import ScoreTable, write_scores
-from asd.runs.skipped import refuse_other_training, write_skipped
 from asd.scoring.logmel import mean_log_mel, nearest_distance
 from asd.scoring.neighbours import ScorerSettings, Scores, SectionPieces, score_section
+from asd.system.allocator import keep_freed_memory
+from asd.system.files import remove_leftovers, replacing
+from asd.system.interruption import interruptible
+from asd.system.progress import say, track
 
 
 def evaluate(config: Mapping[str, Any]) -> None:

@@ -8,34 +8,34 @@ from typing import Any
 import numpy as np
 import torch
 
-from asd.allocator import keep_freed_memory
-from asd.assembly import build_data, build_model, build_trainer, length, n_steps_of, open_clips
-from asd.atomic import remove_leftovers
+from asd.config.preconditions import with_fingerprint
+from asd.data.bad_clips import scan_clips
 from asd.data.clips import ClipTable
+from asd.data.logmel_plan import WindowDraw
 from asd.data.sampling import Draw
-from asd.data.simulate import simulate
-from asd.data.usable import scan_clips
-from asd.data.windowing import WindowDraw
 from asd.models.backbone import Backbone
 from asd.models.baseline import Baseline
 from asd.models.classifier import SectionClassifier
-from asd.models.synchronised import synchronise
-from asd.progress import say
+from asd.models.sync_batchnorm import synchronise
 from asd.report.ending import ending_table
-from asd.requirements import with_fingerprint
-from asd.runs.auto import settle, with_compiler
-from asd.runs.checkpoint import KeepLast, newest_checkpoint
-from asd.runs.finite import FiniteLoss
+from asd.runs.excluded import keep_skipped, write_skipped
 from asd.runs.folder import RunFolder, address
-from asd.runs.identity import is_done, refuse_other, write_manifest
-from asd.runs.interruption import Interruption, interruptible
-from asd.runs.lines import read_record
 from asd.runs.lock import Lock
+from asd.runs.manifest import is_done, refuse_other, write_manifest
 from asd.runs.ranks import Follower, hold_together, rank
-from asd.runs.record import EpochRecord
-from asd.runs.skipped import keep_skipped, write_skipped
+from asd.runs.record import read_record
 from asd.runs.status import State, write_status
-from asd.runs.training_bar import TrainingBar
+from asd.simulator.dataset import simulate
+from asd.system.allocator import keep_freed_memory
+from asd.system.files import remove_leftovers
+from asd.system.interruption import Interruption, interruptible
+from asd.system.progress import say
+from asd.training.assembly import build_data, build_model, build_trainer, length, n_steps_of, open_clips
+from asd.training.auto import settle, with_compiler
+from asd.training.checkpoint import KeepLast, newest_checkpoint
+from asd.training.nonfinite import FiniteLoss
+from asd.training.progress_bar import TrainingBar
+from asd.training.record import EpochRecord
 
 
 def train(config: Mapping[str, Any], lock: Lock | Follower | None = None) -> RunFolder:

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from asd.atomic import write_json
+from asd.system.files import write_json
 from benchmarks.hardware import hardware, versions
 
 COMMANDS = {

@@ -9,15 +9,15 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 
-from asd.allocator import keep_freed_memory
-from asd.assembly import build_data, build_model, build_trainer, open_clips
-from asd.cores import n_cores
 from asd.data.clips import scan_machine
 from asd.models.classifier import SectionClassifier
-from asd.runs.finite import FiniteLoss
 from asd.runs.folder import RunFolder
-from asd.runs.record import EpochRecord
-from asd.runs.training_bar import TrainingBar
+from asd.system.allocator import keep_freed_memory
+from asd.system.cores import n_cores
+from asd.training.assembly import build_data, build_model, build_trainer, open_clips
+from asd.training.nonfinite import FiniteLoss
+from asd.training.progress_bar import TrainingBar
+from asd.training.record import EpochRecord
 from benchmarks.clock import Times, finish_device, median, ratio, seconds
 from benchmarks.network import LONG, SECTIONS, bare_step, compose, device, ready_batch
 from benchmarks.sound import make_clips

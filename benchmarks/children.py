@@ -72,7 +72,7 @@ class Child:
 def serve(order: dict[str, Any]) -> None:
     """The child's side: seconds of the first step, then of each block of steps that a line asks for."""
     if order["allocator"] == "keep":
-        from asd.allocator import keep_freed_memory
+        from asd.system.allocator import keep_freed_memory
 
         keep_freed_memory()  # before torch is imported
     import torch

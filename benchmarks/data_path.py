@@ -10,15 +10,15 @@ import librosa
 import numpy as np
 import torch
 
-from asd.allocator import keep_freed_memory
-from asd.assembly import build_data, open_clips
-from asd.cores import n_cores
 from asd.data.clips import ClipTable, scan_machine
 from asd.data.datamodule import MachineDataModule, Steps
 from asd.data.decoding import FULL_SCALE
 from asd.data.sampling import Draw
-from asd.pieces.mixup import mix
-from asd.pieces.spectrogram import SpectrogramSettings
+from asd.features.mixup import mix
+from asd.features.spectrogram import SpectrogramSettings
+from asd.system.allocator import keep_freed_memory
+from asd.system.cores import n_cores
+from asd.training.assembly import build_data, open_clips
 from benchmarks.clock import in_turns, median, ratio, seconds
 from benchmarks.network import ON_CPU, compose, device, network_step
 from benchmarks.sound import make_clips

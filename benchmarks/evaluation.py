@@ -7,16 +7,16 @@ from functools import partial
 import numpy as np
 import torch
 
-from asd.allocator import keep_freed_memory
-from asd.cores import n_cores
 from asd.data.placement import place
 from asd.data.waveforms import WaveformBank
+from asd.features.spectrogram import spectrogram_settings
+from asd.inference.embedder import Embedder, embedding_precision
 from asd.models.backbone import Backbone
 from asd.models.folding import fold_batchnorm
-from asd.pieces.spectrogram import spectrogram_settings
-from asd.runs.auto import multiplies_bf16
-from asd.runs.embedder import Embedder, embedding_precision
 from asd.scoring.neighbours import ScorerSettings, SectionPieces, score_section, unit_embeddings
+from asd.system.allocator import keep_freed_memory
+from asd.system.cores import n_cores
+from asd.training.auto import multiplies_bf16
 from benchmarks.clock import Times, in_turns, median, ratio, seconds
 from benchmarks.network import ON_CPU, build, compose, device
 from benchmarks.sound import SECONDS, noise

@@ -6,7 +6,7 @@ import time
 from contextlib import ExitStack
 from functools import partial
 
-from asd.cores import n_cores
+from asd.system.cores import n_cores
 from benchmarks.children import Child
 
 MACHINES, PHASE_1, PHASE_2 = 7, 31_250, 5_000  # Report 2.4: 250 epochs of 6000 clips in batches of 48; 5000 steps

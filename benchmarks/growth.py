@@ -48,8 +48,8 @@ def child(folder: str, workers: int) -> dict[str, float]:
 
 def first_batches(folder: str, workers: int) -> dict[str, float]:
     """The child's side: imports, then the clock, then batches."""
-    from asd.assembly import build_data, open_clips
     from asd.data.clips import scan_machine
+    from asd.training.assembly import build_data, open_clips
     from benchmarks.network import ON_CPU, compose
 
     places = [f"data.root={folder}/data", f"data.cache={folder}/cache"]

@@ -10,10 +10,10 @@ import torch
 from omegaconf import OmegaConf
 from torch import Tensor
 
-from asd.assembly import build_model
-from asd.configuration import CONF
+from asd.config.compose import CONF
 from asd.models.classifier import SectionClassifier
-from asd.runs.auto import quickest
+from asd.training.assembly import build_model
+from asd.training.auto import quickest
 
 SECTIONS = 6
 ON_CPU = ["trainer.accelerator=cpu", "data.bank=mmap"]

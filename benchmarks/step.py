@@ -5,7 +5,7 @@ from contextlib import ExitStack
 from functools import partial
 from typing import NamedTuple
 
-from asd.cores import n_cores
+from asd.system.cores import n_cores
 from benchmarks.children import Child
 from benchmarks.clock import in_turns, median, ratio
 
@@ -42,7 +42,7 @@ ON_GPU = {
 
 def measure(options: argparse.Namespace) -> dict[str, float | str]:
     """`step_speedup_<backbone>_<input>`, and the seconds of every side."""
-    from asd.runs.auto import multiplies_bf16
+    from asd.training.auto import multiplies_bf16
     from benchmarks.network import device
 
     sides = SIDES | (IN_BF16 if multiplies_bf16(device()) else {}) | (ON_GPU if device().type == "cuda" else {})

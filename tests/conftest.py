@@ -8,9 +8,9 @@ from typing import Any
 import hydra
 import pytest
 
-from asd.configuration import CONF, checked
-from asd.report.dashboard.mirror import has_account
-from tests.factory import make_machine
+from asd.config.compose import CONF, checked
+from asd.report.wandb.mirror import has_account
+from tests.support.factory import make_machine
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 

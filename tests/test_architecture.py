@@ -13,64 +13,43 @@ HEAVY = {"torch", "pytorch_lightning", "lightning_fabric", "timm", "wandb", "skl
 
 # Which file may import a library that shapes the house. Nothing else may.
 KNOWS = {
-    "hydra": {"configuration.py"},
-    "omegaconf": {"configuration.py"},
-    "wandb": {"report/dashboard/mirror.py", "report/dashboard/media.py", "report/dashboard/workspace.py"},
-    "wandb_workspaces": {"report/dashboard/workspace.py"},
+    "hydra": {"config/compose.py"},
+    "omegaconf": {"config/compose.py"},
+    "wandb": {"report/wandb/mirror.py", "report/wandb/media.py", "report/wandb/workspace.py"},
+    "wandb_workspaces": {"report/wandb/workspace.py"},
     "timm": {"models/timm_cnn.py", "models/mobilenetv2.py"},
     "pytorch_lightning": {
         "data/datamodule.py",
-        "data/windows.py",
+        "data/logmel_datamodule.py",
         "models/learner.py",
-        "assembly.py",
-        "runs/checkpoint.py",
-        "runs/finite.py",
-        "runs/record.py",
-        "runs/training_bar.py",
-        "report/dashboard/training.py",
+        "training/assembly.py",
+        "training/checkpoint.py",
+        "training/nonfinite.py",
+        "training/record.py",
+        "training/progress_bar.py",
+        "report/wandb/training.py",
     },
-    "lightning_fabric": {"runs/checkpoint.py", "assembly.py"},
+    "lightning_fabric": {"training/checkpoint.py", "training/assembly.py"},
 }
 
 # Rooms in the order of the sound: a room imports from itself and from earlier ones.
-ROOMS = [
-    "rules",
-    "schema",
-    "typed",
-    "targets",
-    "inside",
-    "launchers",
-    "methods",
-    "atomic",
-    "cores",
-    "progress",
-    "allocator",
-    "pieces",
-    "scoring",
-    "data",
-    "models",
-    "contradictions",
-    "runs",
-    "report",
-    "requirements",
-    "baselines",
-]
-ROOMS += ["configuration", "assembly", "experiment", "evaluation", "commands", "cli"]
+ROOMS = ["system", "features", "scoring", "data", "models", "simulator", "runs", "config", "methods"]
+ROOMS += ["training", "inference", "report", "dcase", "launch", "experiment", "evaluation", "cli"]
 
 LIGHT = [
     "asd",
-    "asd.schema",
-    "asd.configuration",
-    "asd.contradictions",
-    "asd.requirements",
+    "asd.config.schema",
+    "asd.config.compose",
+    "asd.config.contradictions",
+    "asd.config.preconditions",
     "asd.cli",
     "asd.data.clips",
-    "asd.data.usable",
-    "asd.runs.grid",
-    "asd.runs.identity",
+    "asd.data.bad_clips",
+    "asd.launch.grid",
+    "asd.runs.manifest",
     "asd.runs.overview",
     "asd.runs.ranks",
-    "asd.runs.skipped",
+    "asd.runs.excluded",
 ]
 
 

@@ -18,9 +18,9 @@ from asd.evaluation import evaluate
 from asd.experiment import train
 from asd.report.results import choose_phase
 from asd.runs.folder import RunFolder
-from asd.runs.identity import read_manifest
+from asd.runs.manifest import read_manifest
 from asd.runs.scores import read_scores
-from tests.factory import make_machine
+from tests.support.factory import make_machine
 
 Job = Callable[..., dict[str, Any]]
 RUN = Path("outputs/main/fan/small-512x32-s0/train")
@@ -266,7 +266,7 @@ def test_a_checkpoint_runs_no_code(evaluated: RunFolder) -> None:
         def __reduce__(self) -> tuple:
             return (Path("executed").touch, ())
 
-    from asd.runs.checkpoint import load_checkpoint
+    from asd.training.checkpoint import load_checkpoint
 
     torch.save({"asd": Evil()}, "evil.ckpt")
     with pytest.raises(ValueError, match=r"evil\.ckpt cannot be loaded"):

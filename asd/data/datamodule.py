@@ -12,8 +12,8 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from asd.data.decoding import FULL_SCALE
 from asd.data.sampling import Share, StepPlan
 from asd.data.waveforms import WaveformBank
-from asd.pieces.mixup import mix
-from asd.pieces.spectrogram import SpectrogramSettings, first_sample, pieces
+from asd.features.mixup import mix
+from asd.features.spectrogram import SpectrogramSettings, first_sample, pieces
 
 
 class StepWindows(NamedTuple):

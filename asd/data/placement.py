@@ -3,7 +3,7 @@
 import torch
 
 from asd.data.waveforms import WaveformBank
-from asd.progress import say
+from asd.system.progress import say
 
 # Of the GPU's free memory, what auto gives to the clips: networks of one machine share the rest.
 SHARE_OF_GPU = 0.25

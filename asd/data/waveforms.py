@@ -18,12 +18,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from asd.atomic import alone, remove_leftovers, replacing
-from asd.cores import n_cores
+from asd.data.bad_clips import refuse
 from asd.data.clips import ClipTable
 from asd.data.decoding import FULL_SCALE, read_waveform, too_short
-from asd.data.usable import refuse
-from asd.progress import progress as show_progress
+from asd.system.cores import n_cores
+from asd.system.files import alone, remove_leftovers, replacing
+from asd.system.progress import progress as show_progress
 
 SEAL = b"asdbank2"  # of what is decoded, too: since 2, clips are not silent from end to end
 CLIPS_AT_ONCE = 256

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from asd.data.windows import WindowBatch
+from asd.data.logmel_datamodule import WindowBatch
 from asd.models.learner import Learner
 
 

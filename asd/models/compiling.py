@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from asd.progress import say
+from asd.system.progress import say
 
 
 def why_not_compiled(device: torch.device) -> str | None:

@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from asd.rules import nearest
+from asd.config.rules import nearest
 
 HERE = Path(__file__).parent
 PACKAGE = "asd.models."

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from asd.runs.folder import RunFolder, find_runs
-from asd.runs.identity import is_done, read_manifest
+from asd.runs.manifest import is_done, read_manifest
 from asd.runs.method import TITLES, is_baseline, scorer_of
 
 

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from asd.progress import duration
 from asd.runs.folder import RunFolder
-from asd.runs.lines import read_record
+from asd.runs.record import read_record
+from asd.system.progress import duration
 
 HEAD = ("run", "steps", "loss", "accuracy", "time", "where")
 

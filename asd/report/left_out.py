@@ -5,10 +5,10 @@ import io
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from asd.atomic import write_text
+from asd.runs.excluded import read_skipped
 from asd.runs.folder import RunFolder
-from asd.runs.skipped import read_skipped
 from asd.scoring.metrics import Group
+from asd.system.files import write_text
 
 N_NAMED = 3  # of what a sentence names before it refers to a file
 

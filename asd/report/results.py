@@ -9,16 +9,16 @@ from typing import Any
 
 import numpy as np
 
-from asd.atomic import write_json, write_text
-from asd.progress import say
 from asd.report.baselines import ScoredBaseline, scored_baselines
 from asd.report.left_out import skipped_clips, write_left_out
 from asd.report.table import TableRow, csv_table, markdown_table, published_rows, text_table
 from asd.runs.folder import OUTPUTS, RunFolder, find_runs
-from asd.runs.identity import is_done, read_manifest
+from asd.runs.manifest import is_done, read_manifest
 from asd.runs.scores import ScoreTable, read_scores
 from asd.scoring.ensemble import How, Submission, combine, oracle_order, submissions
 from asd.scoring.metrics import Group, MetricRow, Rule, machine_row, official_score, scorable, section_rows
+from asd.system.files import write_json, write_text
+from asd.system.progress import say
 
 LOGMEL = "1-NN on mean log-mel"
 RULE: Rule = "2021"

@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from asd.atomic import write_text
+from asd.system.files import write_text
 
 OUTPUTS = Path("outputs")
 

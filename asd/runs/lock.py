@@ -15,8 +15,8 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from asd.atomic import alone, write_json
 from asd.runs.folder import RunFolder
+from asd.system.files import alone, write_json
 
 HEARTBEAT = 10.0  # seconds between two beats
 SILENCE = 120.0  # seconds without a beat after which a holder on another machine counts as dead

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from asd.runs.folder import OUTPUTS, RunFolder
-from asd.runs.identity import is_done
 from asd.runs.lock import Holder, holder_of
+from asd.runs.manifest import is_done
 from asd.runs.status import read_status
 
 TAIL = 65536  # bytes of metrics.jsonl that hold its last lines

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 from asd.runs.folder import RunFolder
 from asd.runs.lock import Lock, hold
-from asd.runs.parent import die_with_parent
+from asd.system.parent import die_with_parent
 
 
 def rank() -> int:

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from asd.atomic import write_text
 from asd.data.clips import ClipTable
 from asd.scoring.metrics import TestClips
+from asd.system.files import write_text
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,8 +6,8 @@ import socket
 import time
 from typing import Any, Literal
 
-from asd.atomic import write_json
 from asd.runs.folder import RunFolder
+from asd.system.files import write_json
 
 State = Literal["pending", "running", "done", "failed", "interrupted"]
 

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from asd.scoring.exactly import compute_each
-from asd.scoring.largest import largest_of_many
+from asd.scoring.deterministic import compute_each
+from asd.scoring.topk import largest_of_many
 
 Aggregation = Literal["mean", "max"]
 ReferenceChoice = Literal["both", "source", "target", "nearest"]

@@ -26,13 +26,13 @@ class SlotsLauncher(Launcher):
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Runs all jobs; how each one went stands in its folder."""
-        from asd.configuration import (
+        from asd.config.compose import (
             ConfigurationError,
             sweep_job,
             without_hydra,
         )  # not at the top: Hydra imports every plugin at every start
-        from asd.runs.grid import Grid
-        from asd.runs.slots import share_out
+        from asd.launch.grid import Grid
+        from asd.launch.resources import share_out
 
         setup_globals()
         name = str(self.config.hydra.job.config_name)

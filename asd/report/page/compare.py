@@ -11,7 +11,7 @@ from asd.report.page.gather import Grid, read_grid
 from asd.report.page.names import slug
 from asd.report.page.render import copy_assets, new_folder, templates, write
 from asd.report.published import TABLE_2
-from asd.runs.identity import differences
+from asd.runs.manifest import differences
 
 SEED = re.compile(r"-s\d+(?=/)")  # in the name of a system
 

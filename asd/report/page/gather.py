@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from asd.report.table import TableRow
 from asd.runs.folder import RunFolder
-from asd.runs.identity import read_manifest
-from asd.runs.lines import read_record
+from asd.runs.manifest import read_manifest
+from asd.runs.record import read_record
 from asd.runs.scores import ScoreTable, read_scores
 from asd.runs.status import read_status
 

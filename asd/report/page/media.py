@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from asd.data.decoding import read_waveform
-from asd.progress import track
 from asd.report.page.names import clip_slug
+from asd.system.progress import track
 
 MEGABYTE = 1_000_000
 N_FFT, HOP = 1024, 512  # of the pictures; the network's own are finer

@@ -11,7 +11,6 @@ from typing import Any
 
 import jinja2
 
-from asd.progress import track
 from asd.report.page import tables
 from asd.report.page.gather import Grid, Run, read_grid
 from asd.report.page.media import MEGABYTE, MediaStore
@@ -19,6 +18,7 @@ from asd.report.page.names import machine_page, system_page
 from asd.report.page.scatter import N_LEVELS
 from asd.report.page.system import SystemPage, build_page, short, wanted_clips
 from asd.report.published import TABLE_2
+from asd.system.progress import track
 
 ASSETS = ("page.css", "page.js")
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from asd.scoring.decisions import OFFICIAL_QUANTILE, find_threshold
+from asd.scoring.thresholds import OFFICIAL_QUANTILE, find_threshold
 
 
 @dataclass(frozen=True)

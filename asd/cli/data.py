@@ -1,0 +1,102 @@
+"""`asd data …`: make, fetch and check data sets."""
+
+import argparse
+from pathlib import Path
+
+from asd.config.rules import nearest
+from asd.data.clips import MACHINES
+from asd.dcase.editions import EDITIONS, PARTS, edition_of
+
+
+def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Adds the command and its subcommands."""
+    data = commands.add_parser("data", help="make or fetch data").add_subparsers(required=True, metavar="COMMAND")
+    add_simulate(data.add_parser("simulate", help="make a simulated factory", description=simulate_factory.__doc__))
+    add_get(data.add_parser("get", help="fetch an official data set", description=get_edition.__doc__))
+    add_check(data.add_parser("check", help="look at every file of a data set", description=check_folder.__doc__))
+
+
+def add_simulate(parser: argparse.ArgumentParser) -> None:
+    """Options of `asd data simulate`."""
+    parser.add_argument("--root", type=Path, required=True, help="folder to make; nothing in it is overwritten")
+    parser.add_argument("--machines", type=machine_names, default=list(MACHINES), help="such as fan,pump (all seven)")
+    for name, count, text in (
+        ("sections", 6, "sections of a machine"),
+        ("source", 1000, "training clips of a section in the source domain"),
+        ("target", 3, "training clips of a section in the target domain"),
+        ("test", 100, "normal, and as many anomalous, test clips per section and domain"),
+        ("seed", 0, "same seed, same bytes"),
+    ):
+        parser.add_argument(f"--{name}", type=int, default=count, help=f"{text} (%(default)s)")
+    parser.add_argument("--workers", type=int, default=None, help="processes (one per core)")
+    parser.set_defaults(command=simulate_factory)
+
+
+def machine_names(text: str) -> list[str]:
+    """A comma-separated list of machines."""
+    names = text.split(",")
+    for name in names:
+        if name not in MACHINES:
+            raise argparse.ArgumentTypeError(f"{name}: no such machine.{nearest(name, MACHINES)}")
+    return names
+
+
+def simulate_factory(options: argparse.Namespace) -> int:
+    """Makes a data set with the layout, names and domain shift of the real one."""
+    from asd.simulator.dataset import simulate
+
+    sizes = {key: getattr(options, key) for key in ("sections", "source", "target", "test", "seed", "workers")}
+    simulate(options.root, machines=options.machines, **sizes)
+    return 0
+
+
+def add_get(parser: argparse.ArgumentParser) -> None:
+    """Options of `asd data get`."""
+    parser.add_argument("--edition", type=int, default=2021, help=f"one of {', '.join(map(str, EDITIONS))} (2021)")
+    parser.add_argument("--machine", nargs="+", default=[], metavar="NAME", help="such as fan pump (all)")
+    parser.add_argument("--part", default="dev,additional,evaluation", help=f"of {','.join(PARTS)} (%(default)s)")
+    parser.add_argument("--root", type=Path, required=True, help="folder that will hold dev_data and eval_data")
+    parser.add_argument("--mirror", default="", help="URL or folder with the paths of the official server")
+    parser.add_argument("--keep-archives", action="store_true", help="leave the archives in ROOT/.archives")
+    parser.add_argument("--dry-run", action="store_true", help="only say what it would take")
+    parser.set_defaults(command=get_edition)
+
+
+def get_edition(options: argparse.Namespace) -> int:
+    """Downloads, verifies and unpacks the official archives; typed again, it goes on where it was."""
+    from asd.dcase.download import get
+
+    machines = [name for words in options.machine for name in words.split(",")]
+    get(
+        edition_of(options.edition),
+        options.part.split(","),
+        machines,
+        options.root,
+        mirror=options.mirror,
+        keep_archives=options.keep_archives,
+        dry_run=options.dry_run,
+    )
+    return 0
+
+
+def add_check(parser: argparse.ArgumentParser) -> None:
+    """Options of `asd data check`."""
+    parser.add_argument("root", type=Path, metavar="DIR", help="folder with dev_data and/or eval_data")
+    parser.add_argument("--edition", type=int, default=2021, help=f"one of {', '.join(map(str, EDITIONS))} (2021)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write every finding to this file")
+    parser.add_argument("--partial", action="store_true", help="missing clips are a note, not a problem")
+    parser.add_argument("--workers", type=int, default=None, help="processes (one per core)")
+    parser.set_defaults(command=check_folder)
+
+
+def check_folder(options: argparse.Namespace) -> int:
+    """Checks every file of a data set against its edition; exit code 1 where there are problems."""
+    from asd.dcase.check import check, summary
+
+    report = check(options.root, edition_of(options.edition), partial=options.partial, workers=options.workers)
+    print(summary(report))
+    if options.json:
+        from asd.system.files import write_json
+
+        write_json(options.json, report.as_json())
+    return 1 if report.problems else 0

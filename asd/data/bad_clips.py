@@ -1,0 +1,163 @@
+"""Which clips of a machine are used: all of them or none, or under data.on_bad_clip=skip those that can be.
+
+What is wrong with a clip shows only when it is decoded. A list of the unusable ones lies beside the decoded samples,
+so that they are decoded once and the next opening leaves out the same clips and says so again.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Generic, Literal, TypeVar
+
+import numpy as np
+
+from asd.data.clips import ClipTable, scan_fitting, scan_machine
+from asd.system.files import write_json
+from asd.system.progress import say
+
+OnBadClip = Literal["error", "skip"]
+Bank = TypeVar("Bank")  # data/waveforms, which imports torch
+
+
+class BadClipsError(ValueError):
+    """Clips that cannot be used.
+
+    Attributes:
+        why: Of each file, what is wrong with it.
+    """
+
+    def __init__(self, why: Mapping[Path, str]) -> None:
+        self.why = dict(why)
+        lines = "\n  ".join(f"{path}: {reason}" for path, reason in why.items())
+        super().__init__(
+            f"{len(why)} clips cannot be used; correct or remove them, or leave them out with "
+            f"data.on_bad_clip=skip:\n  {lines}"
+        )
+
+
+def refuse(why: Mapping[Path, str]) -> None:
+    """Raises BadClipsError where there are any, with all of them."""
+    if why:
+        raise BadClipsError(why)
+
+
+@dataclass(frozen=True)
+class Usable(Generic[Bank]):
+    """The clips that are used.
+
+    Attributes:
+        table: Their rows.
+        bank: Their waveforms, row by row.
+        skipped: Of each file that is left out, by its path relative to the data's root: why.
+    """
+
+    table: ClipTable
+    bank: Bank
+    skipped: dict[str, str]
+
+    def announce(self) -> None:
+        """Says on the terminal that clips are left out."""
+        if self.skipped:
+            first, why = next(iter(self.skipped.items()))
+            n_all = len(self.table) + len(self.skipped)
+            say(f"{self.table.machine}: {len(self.skipped)} of {n_all} clips are SKIPPED, such as {first}: {why}")
+
+
+def scan_clips(root: Path, machine: str, on_bad_clip: OnBadClip) -> ClipTable:
+    """The clips of a machine whose names and places fit; under `error` all files must.
+
+    Raises:
+        ValueError: As of `scan_machine` and `check_sections`.
+    """
+    table = scan_machine(root, machine) if on_bad_clip == "error" else scan_fitting(root, machine)[0]
+    check_sections(table)
+    return table
+
+
+def check_sections(table: ClipTable) -> None:
+    """Looks for sections that no clip of could be scored: better said before a training than after it.
+
+    Raises:
+        ValueError: Test clips without training clips of their section, or a training clip without another.
+    """
+    problems = []
+    for section in np.unique(table.section):
+        n_train = int((table.is_train & (table.section == section)).sum())
+        if n_train == 0:
+            problems.append(f"section {section:02d} has test clips, but no training clips to compare them with")
+        elif n_train == 1:
+            problems.append(f"section {section:02d} has one training clip, which has no other to be compared with")
+    if problems:
+        raise ValueError(
+            f"{table.root}, {table.machine}: {'; '.join(problems)}. Add training clips or remove the section"
+        )
+
+
+def open_usable(
+    table: ClipTable,
+    cache: Path,
+    open_bank: Callable[[ClipTable], Bank],
+    *,
+    on_bad_clip: OnBadClip,
+    sample_rate: int,
+    min_samples: int,
+) -> Usable[Bank]:
+    """The bank of all clips, or of those that can be used.
+
+    Args:
+        table: The clips, as `scan_clips` listed them.
+        cache: Folder for the list of unusable clips.
+        open_bank: Decodes the clips of a table and raises BadClipsError.
+        on_bad_clip: error or skip.
+        sample_rate: That `open_bank` asks for, in Hz.
+        min_samples: That `open_bank` asks for.
+
+    Raises:
+        ValueError: Under `error` clips are unusable; under `skip` a section is left without enough training clips.
+    """
+    if on_bad_clip == "error":
+        return Usable(table, open_bank(table), {})
+    file = cache.absolute() / f"{table.machine}-{verdict_key(table, sample_rate, min_samples)}.unusable.json"
+    bad = read_verdict(file, table)
+    if bad is None:
+        try:
+            open_bank(table)
+            bad = {}
+        except BadClipsError as error:
+            bad = {os.path.relpath(path, table.root.absolute()): why for path, why in error.why.items()}
+        write_json(file, bad)
+    usable = table.select(~np.isin(table.path, list(bad)))
+    refuse_lost_sections(table, usable, bad)
+    misfits = scan_fitting(table.root, table.machine)[1]
+    return Usable(usable, open_bank(usable), dict(sorted((misfits | bad).items())))
+
+
+def refuse_lost_sections(table: ClipTable, usable: ClipTable, bad: Mapping[str, str]) -> None:
+    """Raises ValueError where leaving clips out leaves a section without the training clips that it needs."""
+    lost = [f"{section:02d}" for section in table.sections if section not in usable.sections]
+    if lost:
+        lines = "\n  ".join(f"{path}: {why}" for path, why in bad.items())
+        raise ValueError(f"{table.machine}: no training clip of section {', '.join(lost)} can be used:\n  {lines}")
+    check_sections(usable)
+
+
+def verdict_key(table: ClipTable, sample_rate: int, min_samples: int) -> str:
+    """Identity of what was looked at, and of what was asked of it."""
+    digest = hashlib.sha256(os.fsencode(f"1\n{table.root.absolute()}\n{sample_rate}\n{min_samples}\n"))
+    for path, size, mtime_ns in zip(table.path, table.size, table.mtime_ns, strict=True):
+        digest.update(os.fsencode(f"{path}\0{size}\0{mtime_ns}\n"))
+    return digest.hexdigest()[:32]
+
+
+def read_verdict(file: Path, table: ClipTable) -> dict[str, str] | None:
+    """The unusable clips that an earlier opening found; None where there was none, or its list is damaged."""
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    if not isinstance(found, dict) or not set(found) <= set(table.path.tolist()):
+        return None
+    return {str(path): str(why) for path, why in found.items()}

@@ -1,0 +1,152 @@
+"""A complete submission from finished, scored runs: scores, decisions, description, one archive — and read back."""
+
+import shutil
+import tempfile
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import yaml
+
+from asd.dcase.official import Evaluation, evaluate_folder
+from asd.dcase.official_files import file_name, read_values, write_values
+from asd.dcase.official_truth import truth_of_names
+from asd.dcase.result_csv import result_csv
+from asd.dcase.submission_entries import Entry, Order, choose_entries, find_missing, in_part, sections_of
+from asd.dcase.submission_meta import Author, describe
+from asd.scoring.metrics import MetricRow, Rule, scorable, section_rows
+from asd.scoring.thresholds import decide
+from asd.system.files import write_json
+
+RULE: Rule = "2021"
+EPOCH = (1980, 1, 1, 0, 0, 0)  # of every file in the archive: the same submission gives the same bytes
+
+
+@dataclass(frozen=True, eq=False)
+class Made:
+    """A submission that is written and verified.
+
+    Attributes:
+        entries: what it consists of, by machine.
+        missing: the machines and sections that it lacks.
+        evaluation: the figures of its labelled clips, read back from its files; None where nobody knows any label.
+    """
+
+    entries: dict[str, Entry]
+    missing: list[str]
+    evaluation: Evaluation | None
+
+
+def make_submission(order: Order, out: Path, authors: Sequence[Author] = ()) -> Made:
+    """Writes a submission into a new folder and verifies it there; on any failure nothing is left.
+
+    Raises:
+        ValueError: the folder is taken, there are no such scored runs, machines or sections are missing, no threshold
+            can be learnt, or what was written does not read back as what was meant.
+    """
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise ValueError(f"{out} is there already: give another --out, or remove it")
+    entries = choose_entries(order)
+    if not any(in_part(entry.table, order.part).any() for entry in entries.values()):
+        raise ValueError(
+            f"the runs of outputs/{order.name} have no test clips of the part '{order.part}': give another"
+        )
+    missing = list(find_missing(entries, order))
+    if missing and not order.partial:
+        raise ValueError(
+            f"the submission would lack {', '.join(missing)}: train and evaluate these, or give --partial to do without"
+        )
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as place:
+        folder = Path(place) / "submission"
+        made = Made(entries, missing, write_submission(folder, order, entries, authors))
+        if out.is_dir():
+            out.rmdir()
+        shutil.move(folder, out)
+    return made
+
+
+def write_submission(
+    folder: Path, order: Order, entries: Mapping[str, Entry], authors: Sequence[Author]
+) -> Evaluation | None:
+    """Writes all files, reads them back and compares; gives the figures of the labelled clips."""
+    inner = folder / order.label
+    inner.mkdir(parents=True)
+    for entry in entries.values():
+        for key, rows in sections_of(entry.table, order.part):
+            write_values(inner, "anomaly_score", key, RULE, values(entry, rows))
+            write_values(inner, "decision_result", key, RULE, decisions(entry, rows))
+    evaluation = verify(inner, order, entries)
+    meta = describe(order, entries, authors)
+    text = yaml.safe_dump(meta, sort_keys=False, allow_unicode=True)
+    (inner / f"{order.label}.meta.yaml").write_text(text, encoding="utf-8")
+    pack(inner, folder / f"{order.label}.zip")
+    write_json(folder / "thresholds.json", {machine: asdict(entry.threshold) for machine, entry in entries.items()})
+    if evaluation is not None:
+        (folder / "result.csv").write_text(result_csv(evaluation), encoding="utf-8")
+    return evaluation
+
+
+def values(entry: Entry, rows: np.ndarray) -> dict[str, float]:
+    """Name → score."""
+    return {Path(entry.table.clip[row]).name: float(entry.table.score[row]) for row in rows}
+
+
+def decisions(entry: Entry, rows: np.ndarray) -> dict[str, float]:
+    """Name → 1 where the clip is taken for an anomaly, else 0."""
+    found = decide(entry.table.score[rows], entry.threshold.value)
+    return {Path(entry.table.clip[row]).name: int(one) for row, one in zip(rows, found, strict=True)}
+
+
+def verify(folder: Path, order: Order, entries: Mapping[str, Entry]) -> Evaluation | None:
+    """Reads the files back: every score and decision, and AUC and pAUC by the way of the official evaluation.
+
+    Raises:
+        ValueError: something differs.
+    """
+    problems: list[str] = []
+    scores = read_values(folder, "anomaly_score", RULE, None, problems)
+    flags = read_values(folder, "decision_result", RULE, None, problems)
+    for entry in entries.values():
+        for key, rows in sections_of(entry.table, order.part):
+            if scores.get(key) != values(entry, rows) or flags.get(key) != decisions(entry, rows):
+                problems.append(f"{file_name('anomaly_score', key, RULE)} or its decisions do not read back")
+    if not any(truth_of_names(clips, RULE) for clips in scores.values()) and not problems:
+        return None
+    evaluation = None if problems else evaluate_folder(folder, rule=RULE, skip_unlabelled=True)
+    if evaluation and sorted(evaluation.metrics, key=str) != sorted(own_metrics(order, entries), key=str):
+        problems.append("AUC or pAUC of the files are not those of the runs")
+    if problems:
+        raise ValueError("the submission does not read back as it was meant:\n  " + "\n  ".join(problems))
+    return evaluation
+
+
+def own_metrics(order: Order, entries: Mapping[str, Entry]) -> Iterator[MetricRow]:
+    """AUC and pAUC straight from the scores, as metrics.csv has them."""
+    for machine, entry in entries.items():
+        here = in_part(entry.table, order.part)
+        clips = entry.table.select(here).test_clips()
+        if len(clips.name):
+            yield from section_rows(machine, clips, rule=RULE, only=scorable(clips, RULE)[0])
+
+
+def pack(folder: Path, archive: Path) -> None:
+    """The archive that is handed in: task2/<label>/… as the challenge's rules of submission want it."""
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as packed:
+        for path in sorted(folder.iterdir()):
+            entry = zipfile.ZipInfo(f"task2/{folder.name}/{path.name}", date_time=EPOCH)
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            packed.writestr(entry, path.read_bytes())
+
+
+def warnings(made: Made) -> Iterator[str]:
+    """What whoever hands it in must know."""
+    if made.missing:
+        yield f"partial, without {', '.join(made.missing)}"
+    if any(entry.oracle for entry in made.entries.values()):
+        yield "oracle: labelled test clips chose the members; submission4 and single systems are free of that"
+    for machine, entry in made.entries.items():
+        for warning in entry.threshold.warnings:
+            yield f"{machine}: {warning}. Way out: --threshold empirical, or another --quantile"

@@ -1,0 +1,128 @@
+"""A run is its configuration: what counts as a difference, and what a manifest vouches for."""
+
+import hashlib
+import importlib.metadata
+import json
+import os
+import platform
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from asd.config.rules import flatten
+from asd.runs.folder import RunFolder
+from asd.system.files import write_json
+from asd.system.inside import inside
+
+# Keys that cannot change a result: where things lie, how fast and how loudly they are done.
+NOISE = (
+    "overwrite",
+    "progress",
+    "save.",
+    "quiet",
+    "allocator",
+    "speed.cpu.",
+    "speed.cuda.",
+    "data.root",
+    "data.cache",
+    "data.bank",
+    "data.workers",
+    "data.simulate.",
+    "trainer.accelerator",
+    "trainer.log_every_n_steps",
+    "trainer.profiler",
+    "logger.",
+)
+
+
+def essential(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The leaves of a configuration that make a run what it is."""
+    return {
+        key: value
+        for key, value in flatten(config)
+        if not any(key == noise or (noise.endswith(".") and key.startswith(noise)) for noise in NOISE)
+        and key != "data.simulate"
+    }
+
+
+# "auto" goes on as the run began (runs/auto).
+MAY_BE_AUTO = ("compile", "trainer.precision")
+
+
+def differences(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> list[str]:
+    """Lines «key: theirs → ours» for each essential key that differs."""
+    new, old = essential(ours), essential(theirs)
+    return [
+        f"{key}: {old.get(key, '(absent)')} → {new.get(key, '(absent)')}"
+        for key in sorted(new.keys() | old.keys())
+        if new.get(key) != old.get(key) and not (key in MAY_BE_AUTO and new.get(key) == "auto")
+    ]
+
+
+def refuse_other(run: RunFolder, config: Mapping[str, Any]) -> None:
+    """Makes sure that a folder is free or belongs to this configuration.
+
+    Raises:
+        ValueError: Another configuration owns the folder; the message names the keys that differ.
+    """
+    if not (run.config.is_file() and run.is_begun):
+        return
+    other = differences(config, run.read_config())
+    if other:
+        lines = "\n  ".join(other)
+        key = other[0].partition(":")[0]
+        raise ValueError(
+            f"{run.path} belongs to another configuration:\n  {lines}\n"
+            f"Give this one a name of its own: name={config['name']}-2, "
+            f"or in a sweep name='{config['name']}-${{{key}}}'; or remove the folder."
+        )
+
+
+def sha256(path: Path) -> str:
+    """The hash of a file's bytes."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def code_version() -> dict[str, str]:
+    """The versions that a number depends on."""
+    packages = ("asd", "torch", "numpy", "pytorch-lightning", "timm")
+    return {"python": platform.python_version()} | {name: importlib.metadata.version(name) for name in packages}
+
+
+def write_manifest(path: Path, files: Mapping[str, Path], **facts: Any) -> None:
+    """Vouches for files by their hashes, with facts beside them.
+
+    Args:
+        path: Of the manifest.
+        files: Name of each file in the manifest, relative to the manifest's folder, to its path.
+        facts: Plain values to keep.
+    """
+    hashes = {name: sha256(file) for name, file in files.items()}
+    write_json(path, {"files": hashes, "versions": code_version(), **facts})
+
+
+def read_manifest(path: Path) -> dict[str, Any] | None:
+    """The manifest, if it is there and every file it vouches for is unchanged; else None."""
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+        intact = all(sha256(vouched(path, name)) == known for name, known in manifest["files"].items())
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+    return manifest if intact else None
+
+
+def vouched(manifest: Path, name: str) -> Path:
+    """A file that a manifest vouches for: in the manifest's folder, or for scores in their run's.
+
+    Raises:
+        ValueError: It lies elsewhere, or is no file.
+    """
+    folder = manifest.parent
+    within = folder.parents[1] if folder.parent.name == "scores" else folder
+    return inside(within, os.path.relpath(folder / name, within))
+
+
+def is_done(run: RunFolder) -> bool:
+    """Whether a run is finished: its manifest verifies."""
+    return read_manifest(run.manifest) is not None

@@ -1,0 +1,50 @@
+"""Every backbone × input × freeze strategy through both phases and evaluation, in one process."""
+
+import itertools
+from pathlib import Path
+
+import pytest
+
+from asd.config.compose import CONF, checked
+from asd.evaluation import evaluate
+from asd.experiment import train
+from asd.runs.folder import find_runs
+from asd.runs.manifest import is_done
+from tests.support.factory import make_machine
+
+BACKBONES = ["mobilefacenet", "resnet50", "efficientnet_b0"]
+INPUTS = ["1024x32", "512x32"]
+FREEZES = ["none", "until_last_block", "backbone", "arcface"]
+
+
+def compose(name: str, *overrides: str) -> dict:
+    """One checked configuration, as the script of that name would compose it."""
+    import hydra
+
+    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
+        return checked(hydra.compose(name, list(overrides)), name)
+
+
+def sweep(backbones: list[str], inputs: list[str]) -> None:
+    """Runs a grid at smoke size, on clips of a second and a half, and looks at what it leaves."""
+    make_machine(Path("data"), source=5, target=2, test=1)  # enough pieces for K = 10
+    smoke = ["experiment=smoke", "data=folder", "data.root=data", "machine=fan", "trainer.max_steps=1"]
+    smoke += ["batch_size=4", "progress=false"]
+    for backbone, shape in itertools.product(backbones, inputs):
+        one = [*smoke, f"backbone={backbone}", f"input={shape}"]
+        train(compose("train", *one))
+        for freeze in FREEZES:
+            train(compose("finetune", *one, f"freeze={freeze}"))
+    evaluate(compose("evaluate", "name=smoke", "progress=false"))
+    runs = find_runs("smoke")
+    assert len(runs) == len(backbones) * len(inputs) * (1 + len(FREEZES))
+    assert all(is_done(run) and (run.scores("cosine") / "scores.csv").is_file() for run in runs)
+    table = Path("outputs/smoke/results/table2.csv").read_text()
+    assert all(run.system in table for run in runs)
+
+
+@pytest.mark.slow
+@pytest.mark.ci
+def test_all_combinations(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    sweep(BACKBONES, INPUTS)

@@ -1,0 +1,221 @@
+"""Command lines that a user gets wrong: each is refused before torch is imported, with the key and what to type."""
+
+import re
+import resource
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import hydra
+import pytest
+from omegaconf import OmegaConf
+
+from asd.config.compose import CONF, preflight
+from asd.config.preconditions import FREEZING
+from asd.models import freezing
+from asd.runs.folder import RunFolder
+from asd.runs.manifest import write_manifest
+from tests.support.factory import make_machine
+
+ROOT = Path(__file__).parents[2]
+HERE = "data=folder data.root=data machine=fan"
+SMALL = f"{HERE} backbone=small"  # is typed with the lines of TRAIN, but for keys that they give
+
+# What is typed after the script's name, and what the answer must say. Words in «guillemets» are one argument; HERE is
+# the small data set.
+TRAIN = [
+    # keys
+    ("train.py machin=fan", r"unknown key 'machin'.*machine"),
+    ("train.py loss.margn=0.1", r"unknown key 'loss\.margn'.*loss\.margin"),
+    ("train.py +loss.easy=true", r"unknown key 'loss\.easy'"),
+    ("train.py +new.key=1", r"unknown key 'new\.key'"),
+    ("train.py lr=0.1", r"unknown key 'lr'.*optimizer\.lr"),
+    ("train.py optimizer.batch_size=8", r"unknown key 'optimizer\.batch_size'.*Did you mean batch_size"),
+    ("train.py trainer.epochs=3", r"unknown key 'trainer\.epochs'.*trainer\.max_epochs"),
+    ("train.py +trainer.max_epoch=3", r"unknown key 'trainer\.max_epoch'.*trainer\.max_epochs"),
+    ("train.py loss.margin.degrees=3", r"unknown key 'loss\.margin\.degrees'.*loss\.margin"),
+    ("train.py optimizer=adam", r"unknown key 'optimizer'.*optimizer\.lr"),
+    ("train.py checkpoint=last.ckpt", r"unknown key 'checkpoint' of train\.py; it is one of finetune\.py"),
+    ("train.py ~loss.margin", r"~loss\.margin: no key can be deleted; give loss\.margin another value"),
+    ("train.py seed=0 seed=1", r"seed is given twice, seed=0 and seed=1"),
+    # groups and choices
+    ("train.py backbone=resnet5", r"backbone=resnet5: no such choice\. Did you mean resnet50"),
+    ("train.py input=1024x64", r"input=1024x64: no such choice\. Did you mean 1024x32"),
+    ("train.py loss=null", r"loss=None: no such choice.*arcface"),
+    ("train.py loss=../loss/arcface", r"loss=\.\./loss/arcface: no such choice.*arcface"),
+    ("train.py experiment=smok", r"experiment=smok: no such choice.*smoke"),
+    ("train.py freeze=arcface", r"freeze: train\.py has no such group\. It is a group of finetune\.py"),
+    ("train.py backbone@extra=small", r"backbone@extra: a group has one place; give backbone=CHOICE"),
+    # the grammar
+    ("train.py seed", r"seed: no value; give seed=VALUE"),
+    ("train.py resume", r"resume: no value; give key=value"),
+    ("train.py --seed=1", r"--seed: no such option\. Keys are given without dashes: seed=1"),
+    ("train.py --epochs 3", r"--epochs: no such option.*trainer\.max_epochs"),
+    ("train.py mixup.weight=[0,0.5", r"the value of mixup\.weight cannot be read.*A list is \[a,b\]"),
+    ("train.py name=[", r"the value of name cannot be read"),
+    ("train.py seed=0,1", r"seed=0,1: several values are a sweep, add -m"),
+    ("train.py -m seed=0,", r"the value of seed cannot be read"),
+    ("train.py -m name=", r"name= is not allowed: give up to 100 letters"),
+    ("train.py name=${nam}", r"name: .*'nam' not found"),
+    ("train.py name=${oc.env:NO_SUCH_VARIABLE}", r"name: .*'NO_SUCH_VARIABLE' not found"),
+    # types and ranges
+    ("train.py seed=one", r"seed=one is not allowed: give a whole number from 0 to 2147483647"),
+    ("train.py seed=4294967296", r"seed=4294967296 is not allowed.*2147483647"),
+    ("train.py seed=1.5", r"seed=1\.5 is not allowed: give a whole number"),
+    ("train.py batch_size=1", r"batch_size=1 is not allowed: give a whole number from 2"),
+    ("train.py batch_size=true", r"batch_size=True is not allowed"),
+    ("train.py loss.margin=-0.1", r"loss\.margin=-0\.1 is not allowed: give a number from 0 to 1\.5"),
+    ("train.py loss.margin=nan", r"loss\.margin=nan is not allowed"),
+    ("train.py optimizer.weight_decay=inf", r"optimizer\.weight_decay=inf is not allowed"),
+    ("train.py optimizer.lr=0", r"optimizer\.lr=0 is not allowed"),
+    ("train.py mixup.weight=0.5", r"mixup\.weight=0\.5 is not allowed: give a list of 2"),
+    ("train.py input.scale=loud", r"input\.scale=loud is not allowed: give one of linear, power, log"),
+    ("train.py overwrite=yes", r"overwrite=yes is not allowed: give one of True, False"),
+    ("train.py data.on_bad_clip=ignore", r"data\.on_bad_clip=ignore is not allowed: give one of error, skip"),
+    ("train.py phase=finetune", r"phase=finetune is not allowed: give train"),
+    ("train.py trainer.precision=7", r"trainer\.precision=7 is not allowed: give one of auto, 32-true"),
+    ("train.py trainer.devices=-3", r"trainer\.devices=-3 is not allowed: give .*auto"),
+    ("train.py trainer.accelerator=cuda:0", r"trainer\.accelerator=cuda:0 is not allowed: give one of auto, cpu, gpu"),
+    ("train.py +trainer.strategy=fsdp", r"trainer\.strategy=fsdp is not allowed: give one of auto, ddp"),
+    ("train.py +trainer.profiler=fast", r"trainer\.profiler=fast is not allowed: give one of simple"),
+    ("train.py +trainer.gradient_clip_val=-1", r"trainer\.gradient_clip_val=-1 is not allowed"),
+    ("train.py trainer.max_epochs=0", r"trainer\.max_epochs=0 is not allowed: give a whole number, at least 1"),
+    # names that become folders
+    ("train.py name=a/b", r"name=a/b is not allowed: give up to 100 letters"),
+    ("train.py «name=my run»", r"name=my run is not allowed"),
+    ("train.py name=..", r"name=\.\. is not allowed.*no dot in front"),
+    ("train.py backbone.name=../../x", r"backbone\.name=\.\./\.\./x is not allowed"),
+    # keys that do not go together
+    ("train.py trainer.max_epochs=-1 trainer.max_steps=-1", r"a training needs a length; give one of them"),
+    ("train.py input.n_bins=500", r"input\.n_bins=500 does not fit input\.n_fft=2046.*n_fft=1998 or input\.n_bins=512"),
+    ("train.py input.n_fft=1023", r"input\.n_fft=1023: must be even.*1024"),
+    ("train.py mixup.weight=[0.5,0.1]", r"mixup\.weight=\[0\.5,0\.1\]: .*give \[0\.1,0\.5\]"),
+    ("train.py optimizer.momentum=0", r"optimizer\.nesterov=True needs optimizer\.momentum above 0"),
+    ("train.py trainer.accelerator=cpu trainer.precision=16-mixed", r"trainer\.precision=16-mixed needs a GPU"),
+    ("train.py trainer.accelerator=cpu trainer.devices=[0,1]", r"trainer\.devices=\[0, 1\] names GPUs"),
+    # networks
+    ("train.py backbone._target_=os.system", r"backbone\._target_=os\.system is not allowed: give a class under"),
+    ("train.py backbone._target_=asd.models.small_cnn.SmalCnn", r"SmalCnn: no such class\. Did you mean .*SmallCnn"),
+    ("train.py +backbone.depth=3", r"backbone\.depth: SmallCnn takes no such setting.*embedding_dim"),
+    ("train.py backbone.embedding_dim=0", r"backbone\.embedding_dim=0 is not allowed"),
+    # code from elsewhere
+    ("train.py hydra.launcher._target_=os.system", r"hydra\.launcher\._target_=os\.system is not allowed: code comes"),
+    ("train.py +hydra.callbacks.x._target_=evil.Run", r"hydra\.callbacks\.x\._target_=evil\.Run is not allowed"),
+]
+
+# Command lines that stand for themselves.
+OTHERS = [
+    ("train.py", r"machine is missing: add machine=… to the command, one of ToyCar"),
+    ("train.py machine=fan", r"(?s)no data at data\.root=.*data=simulated"),
+    ("train.py data=folder machine=fan", r"data\.root=None is not allowed: give the path of a folder"),
+    ("train.py data=folder data.root=data machine=fun", r"machine=fun: not in data\. Did you mean fan"),
+    ("train.py data=folder data.root=data machine=Fan", r"machine=Fan: not in data\. Did you mean fan"),
+    ("train.py data=folder data.root=data machine=[fan,pump]", r"several are a sweep, -m machine=fan,pump"),
+    ("train.py data=simulated machine=robot", r"machine=robot: not in the simulated factory"),
+    ("train.py data=simulated machine=fan data.simulate.sections=1", r"data\.simulate\.sections=1 is not allowed"),
+    ("train.py data=folder data.root=file.txt machine=fan", r"data\.root=file\.txt is a file"),
+    ("train.py HERE data.cache=file.txt", r"data\.cache: .*file\.txt is a file"),
+    ("train.py HERE backbone=resnet50 backbone.model=resnet5O", r"Did you mean resnet50"),
+    ("finetune.py HERE", r"(?s)does not exist\. Type first:\s+python train\.py"),
+    ("finetune.py HERE checkpoint=gone.ckpt", r"checkpoint=gone\.ckpt: no such"),
+    ("finetune.py HERE checkpoint=https://a/b.ckpt", r"only local files are read"),
+    ("finetune.py HERE freeze=half", r"freeze=half: no such choice.*arcface"),
+    ("finetune.py HERE freeze.parts=arcface", r"freeze\.parts=arcface .*give a list"),
+    ("finetune.py HERE freeze.parts=[a/b]", r"freeze\.parts=\['a/b'\] is not allowed"),
+    (
+        "finetune.py name=made HERE backbone=small freeze.parts=[block7]",
+        r"freeze\.parts: this network has no block7\. Did you mean block\d",
+    ),
+    ("evaluate.py name=none", r"no finished run in outputs/none\. Did you mean|no finished run in outputs/none.*made"),
+    ("evaluate.py name=made phase=finetune-all", r"phase=finetune-all: no finished run has it.*train"),
+    ("evaluate.py name=made machine=[]", r"machine=\[\] is not allowed"),
+    ("evaluate.py name=made machine=[fan,pump]", r"machine=\['pump'\]: no finished run"),
+    ("evaluate.py name=made machine=fan,pump", r"several values are a sweep.*a list is machine=\[fan,pump\]"),
+    ("evaluate.py name=made scorer.n_neighbours=5", r"unknown key 'scorer\.n_neighbours'.*scorer\.n_neighbors"),
+    ("evaluate.py name=made scorer.n_neighbors=0", r"scorer\.n_neighbors=0 is not allowed"),
+    ("evaluate.py name=made scorer.name=../../x", r"scorer\.name=\.\./\.\./x is not allowed"),
+    ("evaluate.py name=made backbone=small", r"backbone: evaluate\.py has no such group\. It is a group of train\.py"),
+    ("evaluate.py name=made loss.margin=0.2", r"unknown key 'loss\.margin' of evaluate\.py; it is one of train"),
+    ("evaluate.py name=made ensemble=median", r"ensemble=median is not allowed: give one of mean, zscore, rank"),
+    ("evaluate.py name=made data.root=nowhere", r"data\.root=nowhere: no such folder"),
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def workshop(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A working directory with a tiny data set and a finished run."""
+    place = tmp_path_factory.mktemp("workshop")
+    make_machine(place / "data")
+    (place / "file.txt").touch()
+    run = RunFolder(place / "outputs/made/fan/small-512x32-s0/train")
+    run.path.mkdir(parents=True)
+    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
+        config = OmegaConf.to_container(hydra.compose("train", words(SMALL)), resolve=True)
+    assert isinstance(config, dict)
+    run.write_config({str(key): value for key, value in config.items()})
+    write_manifest(run.manifest, {"config.yaml": run.config}, parts=["block1", "block2", "embedding"])
+    return place
+
+
+@pytest.fixture
+def in_workshop(workshop: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The working directory, left as it was found."""
+    monkeypatch.chdir(workshop)
+    monkeypatch.delenv("ASD_DATA", raising=False)
+    monkeypatch.delenv("ASD_CACHE", raising=False)
+    before = sorted(workshop.rglob("*"))
+    yield
+    assert sorted(workshop.rglob("*")) == before
+
+
+def words(line: str) -> list[str]:
+    """The arguments of a command line."""
+    return [quoted or plain for quoted, plain in re.findall(r"«(.*?)»|(\S+)", line.replace("HERE", HERE))]
+
+
+@pytest.mark.parametrize(("line", "answer"), TRAIN + OTHERS)
+def test_a_mistake_is_answered_with_the_key_and_what_to_type(in_workshop: None, line: str, answer: str) -> None:
+    script, *arguments = words(line)
+    if (line, answer) in TRAIN:
+        typed = {word.lstrip("+~").partition("=")[0] for word in arguments}
+        arguments = [word for word in words(SMALL) if word.partition("=")[0] not in typed] + arguments
+    with pytest.raises(ValueError, match=answer):
+        preflight(script.removesuffix(".py"), arguments)
+
+
+def test_there_are_more_than_forty() -> None:
+    assert len({line for line, _ in TRAIN + OTHERS}) == len(TRAIN + OTHERS) >= 40
+
+
+def test_the_lines_are_right_but_for_the_mistake(in_workshop: None) -> None:
+    preflight("train", words(SMALL))
+    preflight("finetune", [*words(SMALL), "name=made", "freeze.parts=[block1,arcface]"])
+    preflight("evaluate", ["name=made", "machine=[fan]", "phase=train"])
+
+
+def test_names_of_freezing_strategies_are_the_same_everywhere() -> None:
+    assert freezing.STRATEGIES == FREEZING
+
+
+AS_PROCESSES = [line for line, _ in (TRAIN + OTHERS)[::20]]
+
+
+@pytest.mark.parametrize("line", AS_PROCESSES)
+def test_as_a_process_of_its_own(workshop: Path, line: str) -> None:
+    script, *arguments = words(line)
+    before = cpu_seconds_of_children()
+    command = [sys.executable, "-X", "importtime", str(ROOT / script), *arguments]
+    found = subprocess.run(command, cwd=workshop, capture_output=True, text=True, check=False)
+    said = "\n".join(each for each in found.stderr.splitlines() if not each.startswith("import time:"))
+    assert found.returncode == 1
+    assert said.strip()
+    assert "Traceback" not in said + found.stdout
+    assert "| torch" not in found.stderr
+    assert cpu_seconds_of_children() - before < 1.5  # 0.4 are usual; of the clock, others on this computer take a part
+
+
+def cpu_seconds_of_children() -> float:
+    """The computing time of the processes that this one started and that ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime

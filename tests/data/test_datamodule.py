@@ -1,0 +1,76 @@
+"""From step numbers to pieces: the same numbers as mixing whole clips, transforming and cropping."""
+
+import pickle
+from pathlib import Path
+
+import librosa
+import numpy as np
+import pytest
+import torch
+
+from asd.data.clips import scan_machine
+from asd.data.datamodule import MachineDataModule, StepNumbers
+from asd.data.sampling import BalancedSource
+from asd.data.waveforms import WaveformBank
+from asd.features.spectrogram import SpectrogramSettings, min_samples, n_columns
+from tests.support.factory import make_machine
+
+SETTINGS = SpectrogramSettings(
+    sample_rate=16_000, n_fft=2046, hop_length=512, n_frames=32, n_bins=512, scale="linear", pair_mean=True,
+    pad="reflect", standardise="piece",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> MachineDataModule:
+    root = make_machine(tmp_path_factory.mktemp("data"), sections=3)
+    return build(root, tmp_path_factory.mktemp("cache"))
+
+
+def build(root: Path, cache: Path, workers: int = 0) -> MachineDataModule:
+    table = scan_machine(root, "fan")
+    bank = WaveformBank.open(table, cache, sample_rate=16_000, min_samples=min_samples(SETTINGS), progress=False)
+    columns = np.array([n_columns(int(length), SETTINGS) for length in bank.lengths])
+    plan = BalancedSource(
+        table, batch_size=6, mix_range=(0.0, 0.5), mix_probability=1.0, n_frames=32, n_columns=columns, seed=3
+    )
+    return MachineDataModule(bank, plan, SETTINGS, workers=workers)
+
+
+def test_a_batch_is_the_reports_way_done_slowly(data: MachineDataModule) -> None:
+    windows = next(iter(data.train_dataloader()))
+    batch = data.on_after_batch_transfer(windows, 0)
+    draw = data.plan.draw(0)
+    clips = [
+        data.bank.samples[o : o + n].numpy() / 32768 for o, n in zip(data.bank.offsets, data.bank.lengths, strict=True)
+    ]
+    for i in range(6):
+        weight = draw.mix_weight[i]
+        mixed = (1 - weight) * clips[draw.clip[i]] + weight * clips[draw.partner[i]]
+        spectrum = np.abs(librosa.stft(mixed, n_fft=2046, hop_length=512, pad_mode="reflect"))
+        piece = spectrum.reshape(512, 2, -1).mean(axis=1)[:, draw.first_column[i] :][:, :32]
+        expected = (piece - piece.mean()) / piece.std()
+        np.testing.assert_allclose(batch.pieces[i, 0].numpy(), expected, atol=2e-3)
+    assert torch.equal(batch.section, torch.from_numpy(draw.section))
+    assert torch.equal(batch.partner_section, torch.from_numpy(draw.partner_section))
+
+
+def test_epochs_go_on_where_the_last_ended() -> None:
+    done = [0]
+    numbers = StepNumbers(3, done.pop)
+    assert list(numbers) == [0, 1, 2]
+    done.append(6)
+    assert list(numbers) == [6, 7, 8]
+    assert len(numbers) == 3
+
+
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_workers_change_nothing(tmp_path: Path) -> None:
+    root = make_machine(tmp_path / "data")
+    alone, helped = (list(build(root, tmp_path / "cache", w).train_dataloader()) for w in (0, 1))
+    for one, other in zip(alone, helped, strict=True):
+        assert all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
+
+
+def test_a_worker_gets_the_name_of_the_bank_not_its_samples(data: MachineDataModule) -> None:
+    assert len(pickle.dumps(data.bank)) < 5_000

@@ -1,0 +1,82 @@
+"""Embedding fast gives the scores of embedding slowly."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from scipy.stats import spearmanr
+from sklearn.metrics import roc_auc_score
+
+from asd.data.clips import ClipTable, scan_machine
+from asd.data.waveforms import WaveformBank
+from asd.evaluation import score_sections
+from asd.experiment import train
+from asd.inference import embedder as embedder_file
+from asd.inference.embedder import Embedder, load_embedder, runs_of_one_length
+from asd.models.build import build_backbone
+from asd.scoring.neighbours import ScorerSettings
+from asd.training.checkpoint import load_checkpoint, load_part
+from tests.support.factory import make_machine
+
+Job = Callable[..., dict[str, Any]]
+CPU = torch.device("cpu")
+
+
+def plain_embedder(checkpoint: Path) -> Embedder:
+    """The network as it was trained: nothing folded, float32, contiguous."""
+    content = load_checkpoint(checkpoint)
+    fast = load_embedder(checkpoint, CPU)
+    shape = {"n_bins": fast.settings.n_bins, "n_frames": fast.settings.n_frames}
+    backbone = build_backbone(content["asd"]["config"]["backbone"], **shape)
+    load_part(content, "backbone", backbone)
+    return Embedder(backbone.eval(), fast.settings, fast.sections, CPU)
+
+
+def scores(embedder: Embedder, bank: WaveformBank, table: ClipTable) -> np.ndarray:
+    """Of all test clips."""
+    found = score_sections(table, list(embedder.embed_all(bank, stride=16)), ScorerSettings(10, "mean", "both"), False)
+    return found.clips[~table.is_train]
+
+
+@pytest.mark.parametrize("precision", [32, "bf16"])
+def test_fast_scores_are_the_slow_ones(tmp_path: Path, workplace: Path, job: Job, precision: str | int) -> None:
+    root = make_machine(tmp_path / "more", source=8, test=12)
+    run = train(job("train", "data.root=more", "trainer.max_steps=30", "input.scale=log"))
+    table = scan_machine(root, "fan")
+    bank = WaveformBank.open(table, tmp_path / "cache", sample_rate=16_000, min_samples=1, progress=False)
+    slow = scores(plain_embedder(run.checkpoint), bank, table)
+    fast = scores(load_embedder(run.checkpoint, CPU, precision), bank, table)
+    assert not np.array_equal(slow, fast)
+    assert spearmanr(slow, fast).statistic >= 0.999
+    anomalous = np.array(["anomaly" in path for path in table.path[~table.is_train]])
+    assert abs(roc_auc_score(anomalous, slow) - roc_auc_score(anomalous, fast)) <= 0.005
+
+
+def test_clips_together_are_embedded_as_alone(workplace: Path, job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    embedder = load_embedder(train(job("train")).checkpoint, CPU)
+    random = np.random.default_rng(0)
+    lengths = (24_000, 24_000, 30_000, 24_000, 24_000, 24_000)
+    bank = WaveformBank.from_arrays([random.integers(-9000, 9000, n).astype(np.int16) for n in lengths])
+    alone = [embedder.embed(bank, clip, stride=16) for clip in range(6)]
+    one_by_one = list(embedder.embed_all(bank, stride=16))
+    assert all(torch.equal(a, b) for a, b in zip(alone, one_by_one, strict=True))  # same clip, same bytes
+    together = [each for clips in ([0, 1], [2], [3, 4, 5]) for each in embedder.embed_together(bank, clips, stride=16)]
+    for one, other in zip(alone, together, strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=1e-5)
+
+
+def test_neighbours_of_one_length_go_together() -> None:
+    lengths = np.array([5, 5, 5, 7, 5, 5])
+    assert list(runs_of_one_length(lengths, 2)) == [[0, 1], [2], [3], [4, 5]]
+    assert list(runs_of_one_length(lengths, 9)) == [[0, 1, 2], [3], [4, 5]]
+    assert list(runs_of_one_length(lengths[:0], 2)) == []
+    assert embedder_file.CLIPS_AT_ONCE_ON_GPU > 1
+
+
+def test_auto_is_float32_on_the_cpu(workplace: Path, job: Job) -> None:
+    checkpoint = train(job("train")).checkpoint
+    assert load_embedder(checkpoint, CPU, "auto").precision is torch.float32
+    assert load_embedder(checkpoint, CPU, "bf16").precision is torch.bfloat16

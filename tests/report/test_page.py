@@ -1,0 +1,187 @@
+"""The page as files: what it says of a grid made by hand, hostile names, mistakes; no browser."""
+
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from asd.cli import main as cli
+from asd.report.page import tables
+from asd.report.page.gather import read_grid
+from asd.report.page.names import clip_slug, machine_page, slug, system_page
+from asd.report.page.render import write_report
+from tests.support.grid_files import TRAIN, TUNED, make_grid, make_run, write_pieces, write_results
+
+
+@pytest.fixture
+def grid(tmp_path: Path) -> Path:
+    return make_grid(tmp_path / "outputs" / "main")
+
+
+@pytest.fixture
+def single(tmp_path: Path) -> Path:
+    """One run."""
+    path = tmp_path / "outputs" / "single"
+    make_run(path, "pump", TRAIN, n=2)
+    write_results(path, {(TRAIN, "pump"): (0.8, 0.5)})
+    return path
+
+
+def test_the_report_of_a_grid(grid: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli(["report", str(grid), "--media-mb", "0"]) == 0
+    assert "report/index.html: open it in a browser" in capsys.readouterr().out
+    names = sorted(path.name for path in (grid / "report").iterdir())
+    assert [name for name in names if name.endswith(".html")] == [
+        "fan--net-512x32-s0--finetune-arcface.html",
+        "fan--net-512x32-s0--train.html",
+        "index.html",
+        "machine-fan.html",
+        "machine-pump.html",
+        "pump--net-512x32-s0--train.html",
+    ]
+    text = (grid / "report" / "report.md").read_text()
+    assert "3 runs done, 1 failed, 2 missing." in text
+    assert f"| {TRAIN} | a note | 70.00/60.00 (▼ −3.0 / ▼ −9.0) | 80.00/50.00 (▲ +8.6 / ▼ −12.7) | 61.50 |" in text
+    assert "| finetune-arcface | target | 70.0 | ▲ +5.0 | 1 |" in text
+    assert f"| {TRAIN} | 70.0/60.0 | 70.0/60.0 | 70.0/60.0 | 70.0/60.0 |" in text
+    assert "Other data than the report's" in text
+
+
+def test_a_report_takes_the_place_of_the_one_before(single: Path) -> None:
+    (single / "report").mkdir()
+    (single / "report" / "old.html").touch()
+    write_report(single, data=None, media_mb=0, scorer="cosine")
+    assert not (single / "report" / "old.html").exists()
+    assert not list(single.glob(".*"))
+
+
+def test_a_failure_leaves_the_report_before(single: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_report(single, data=None, media_mb=0, scorer="cosine")
+
+    def fail(*_: object) -> None:
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr("asd.report.page.render.copy_assets", fail)
+    with pytest.raises(OSError, match="No space left"):
+        write_report(single, data=None, media_mb=0, scorer="cosine")
+    assert (single / "report" / "index.html").is_file()
+    assert not list(single.glob(".*"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["nowhere"], "no run lies there; give outputs/<name>"),
+        (["{grid}"], "data: no recordings of fan there; give --data DIR, their place, or --media-mb 0"),
+        (["{grid}", "--media-mb", "-1"], "--media-mb is -1; give 0"),
+        (["{grid}", "{grid}"], "give one grid, or two behind compare"),
+        (["compare", "{grid}"], "give one grid, or two behind compare"),
+    ],
+)
+def test_mistakes_are_named(
+    grid: Path, arguments: list[str], message: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(grid.parents[1])
+    assert cli(["report", *(argument.format(grid=grid) for argument in arguments)]) == 1
+    assert message in capsys.readouterr().err
+
+
+def test_a_grid_without_results_says_what_to_type(single: Path) -> None:
+    (single / "results" / "metrics.csv").unlink()
+    with pytest.raises(ValueError, match=r"not evaluated yet; python evaluate\.py name=single first"):
+        read_grid(single)
+
+
+class Tags(HTMLParser):
+    """Every tag with its attributes."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.found: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.append((tag, dict(attrs)))
+
+
+def test_names_from_disk_are_never_markup(tmp_path: Path) -> None:
+    hostile = "<script>alert(1)<&\"'`|"
+    path = tmp_path / hostile
+    system = f"{hostile}-s0/train"
+    make_run(path, hostile, system)
+    make_run(path, hostile, f"{hostile}-s1/train", state="failed")
+    write_results(path, {(system, hostile): (0.7, 0.6)}, hostile.replace("|", "\\|"))
+    page = write_report(path, data=None, media_mb=0, scorer="cosine")
+    for file in page.parent.glob("*.html"):
+        assert set(file.name) <= set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.")
+        tags = Tags(file.read_text()).found
+        scripts = [attributes for tag, attributes in tags if tag == "script"]
+        assert all(a.get("src") == "page.js" or a.get("type") == "application/json" for a in scripts)
+        assert not [(tag, a) for tag, a in tags if any(name.startswith("on") for name in a)]
+        assert not [a for tag, a in tags if tag == "b"]
+        for tag, attributes in tags:
+            target = attributes.get("href" if tag == "a" else "src" if tag in ("img", "audio") else "") or "#"
+            assert target.startswith("#") or (page.parent / target).is_file(), target
+    assert "<script" not in (page.parent / "report.md").read_text()
+
+
+def test_names_of_files() -> None:
+    assert slug("fan") == "fan"
+    assert slug("a/b") != slug("a b")
+    assert slug("../..").isascii()
+    assert "/" not in slug("../..")
+    assert clip_slug("dev_data/fan/train/x.wav") != clip_slug("eval_data/fan/train/x.wav")
+    assert clip_slug("dev_data/fan/train/x.wav").startswith("fan-x-")
+    assert machine_page("fan") == "machine-fan.html"
+    assert system_page("fan", "a-s0/train") == "fan--a-s0--train.html"
+
+
+def test_what_is_missing(grid: Path) -> None:
+    found = read_grid(grid)
+    assert sorted(found.missing()) == [("pump", TUNED), ("pump", "net-512x32-s1/train")]
+    assert tables.counts(found) == {"done": 3, "failed": 1, "missing": 2}
+    failed = next(run for run in found.runs if run.state == "failed")
+    assert (failed.why, failed.scored, failed.scores, failed.scorer, failed.pieces()) == (
+        "<b>why</b>",
+        None,
+        None,
+        {},
+        None,
+    )
+
+
+def test_a_run_whose_files_changed_is_not_done(single: Path) -> None:
+    run = read_grid(single).runs[0]
+    assert run.state == "done"
+    run.folder.config.write_text(run.folder.config.read_text() + "# changed\n")
+    assert read_grid(single).runs[0].state == "unfinished"
+
+
+def test_changed_scores_do_not_count(single: Path) -> None:
+    with open(single / "pump" / TRAIN / "scores" / "cosine" / "scores.csv", "a", encoding="utf-8") as file:
+        file.write("\n")
+    assert read_grid(single).runs[0].scored is None
+
+
+def test_a_cut_line_of_the_record_is_left_out(single: Path) -> None:
+    run = read_grid(single).runs[0]
+    assert [line["step"] for line in run.record()] == [2, 4, 6]
+
+
+def test_another_scorer_is_shown_only_if_asked_for_or_alone(grid: Path) -> None:
+    scores = grid / "pump" / TRAIN / "scores"
+    (scores / "cosine").rename(scores / "other")
+    assert read_grid(grid).of_machine("pump")[0].scored == scores / "other"
+    assert read_grid(grid, "cosine").of_machine("fan")[0].scored is not None
+
+
+def test_runs_scored_before_embeddings_were_kept_have_no_map(single: Path) -> None:
+    run = read_grid(single).runs[0]
+    assert run.scores is not None
+    assert run.scored is not None
+    write_pieces(run.scored / "pieces.npz", run.scores, np.random.default_rng(0), embedding=False)
+    manifest = run.scored / "manifest.json"
+    manifest.write_text('{"files": {}, "scorer": {"stride": 16}}')
+    page = write_report(single, data=None, media_mb=0, scorer="cosine").with_name("pump--net-512x32-s0--train.html")
+    assert "gets them by python evaluate.py name=single overwrite=true." in page.read_text()

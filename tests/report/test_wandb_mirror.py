@@ -1,0 +1,192 @@
+"""The mirror of a training: what W&B records offline, and that nothing it does stops a training."""
+
+import builtins
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import wandb
+
+from asd.experiment import train
+from asd.models.classifier import SectionClassifier
+from asd.report.wandb import mirror as mirror_module
+from asd.report.wandb.entries import training_entry
+from asd.report.wandb.keys import KEYS, curve, find
+from asd.report.wandb.mirror import choose_mode
+from asd.runs.folder import address
+from asd.runs.record import read_record
+from tests.support.wandb_files import recorded
+
+Job = Callable[..., dict[str, Any]]
+WANDB = ("logger=wandb", "logger.mode=offline")
+
+
+pytestmark = pytest.mark.usefixtures("offline_wandb")
+
+
+def unreachable(**_: object) -> bool:
+    raise wandb.Error("no network")
+
+
+@pytest.mark.parametrize(
+    ("asked", "environment", "login", "mode"),
+    [
+        ("offline", "online", lambda **_: True, "offline"),
+        ("online", "offline", lambda **_: False, "online"),
+        ("auto", "offline", lambda **_: True, "offline"),
+        ("auto", "dryrun", lambda **_: True, "offline"),
+        ("auto", "disabled", lambda **_: True, "disabled"),
+        ("auto", "online", lambda **_: False, "online"),
+        ("auto", "", lambda **_: True, "online"),
+        ("auto", "", lambda **_: False, "offline"),
+        ("auto", "", unreachable, "offline"),
+    ],
+)
+def test_the_mode(
+    monkeypatch: pytest.MonkeyPatch, asked: str, environment: str, login: Callable[..., bool], mode: str
+) -> None:
+    monkeypatch.setenv("WANDB_MODE", environment)
+    monkeypatch.setattr(wandb, "login", login)
+    assert choose_mode(asked) == mode
+
+
+def test_two_jobs_are_two_runs_with_all_their_epochs(workplace: Path, job: Job) -> None:
+    configs = [job("train", *WANDB, "name=grid", "trainer.max_steps=4", f"seed={seed}") for seed in (0, 1)]
+    runs = [train(config) for config in configs]
+    found = {run.name: run for run in recorded(Path("outputs"))}
+    assert set(found) == {"fan/small-512x32-s0/train", "fan/small-512x32-s1/train"}
+    assert len({run.id for run in found.values()}) == 2
+    for run in runs:
+        told = found[f"{run.machine}/{run.system}"]
+        assert (told.group, told.job_type, told.project, told.exit_code) == ("grid", "train", "asd", 0)
+        record = read_record(run)
+        assert [line["_step"] for line in told.history] == [line["step"] for line in record] == [2, 4]
+        for ours, theirs in zip(record, told.history, strict=True):
+            assert {curve(name): value for name, value in ours.items() if name != "step"}.items() <= theirs.items()
+        assert told.config["backbone"]["name"] == told.config["backbone_name"] == "small"
+        assert told.config["machine"] == "fan"
+        assert told.config["system"] == run.system
+        curves = {key.name for key in KEYS if key.kind == "curve" and "*" not in key.name}
+        assert curves <= told.history[-1].keys()
+
+
+def test_finetune_is_a_run_of_its_own(workplace: Path, job: Job) -> None:
+    train(job("train"))
+    train(job("finetune", *WANDB, "freeze=arcface"))
+    (told,) = recorded(Path("outputs"))
+    assert (told.job_type, told.name) == ("finetune", "fan/small-512x32-s0/finetune-arcface")
+    assert told.config["phase_name"] == "finetune-arcface"
+
+
+def test_a_resumed_run_goes_on_and_has_every_epoch_once(
+    workplace: Path, job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step = SectionClassifier.training_step
+
+    def breaking(self: SectionClassifier, batch: Any, index: int) -> Any:
+        if self.global_step == 5:
+            raise RuntimeError("out of luck")
+        return step(self, batch, index)
+
+    config = job("train", *WANDB, "trainer.max_steps=8", "save.every_n_steps=3")
+    monkeypatch.setattr(SectionClassifier, "training_step", breaking)
+    with pytest.raises(RuntimeError):
+        train(config)
+    (first,) = recorded(Path("outputs"))
+    assert (first.exit_code, [line["_step"] for line in first.history]) == (1, [2, 4])
+    monkeypatch.setattr(SectionClassifier, "training_step", step)
+    train(config)
+    (second,) = recorded(Path("outputs"))
+    assert second.id == first.id
+    assert [line["_step"] for line in second.history] == [2, 4, 6, 8]
+    assert [line["train/epoch"] for line in second.history] == [0, 1, 2, 3]
+
+
+def test_another_configuration_is_another_run(workplace: Path, job: Job) -> None:
+    config = job("train")
+    first = training_entry(address(config), config)
+    assert training_entry(address(config), job("train", "progress=true", "logger=wandb")).id == first.id
+    assert training_entry(address(config), job("train", "loss.margin=0.1")).id != first.id
+    assert training_entry(address(config), job("train", "batch_size=5")).id != first.id
+
+
+def without_wandb(name: str, *rest: Any, real: Any = builtins.__import__) -> Any:
+    if name == "wandb":
+        raise ImportError("No module named 'wandb'")
+    return real(name, *rest)
+
+
+def broken(*_: object, **__: object) -> Any:
+    raise RuntimeError("W&B is\non fire")
+
+
+@pytest.mark.parametrize("place", ["init", "log", "finish", "import"])
+def test_a_training_goes_on_whatever_wandb_does(
+    workplace: Path, job: Job, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], place: str
+) -> None:
+    with monkeypatch.context() as patch:
+        if place == "import":
+            patch.setattr(builtins, "__import__", without_wandb)
+        else:
+            patch.setattr(wandb if place == "init" else wandb.Run, place, broken)
+        run = train(job("train", *WANDB, "trainer.max_steps=6"))
+    assert [line["step"] for line in read_record(run)] == [2, 4, 6]
+    said = capsys.readouterr().out
+    assert said.count("W&B failed") == 1
+    error = "ImportError: No module named 'wandb'" if place == "import" else "RuntimeError: W&B is on fire"
+    assert f"W&B failed ({error}): going on without it. {run.metrics} has everything: asd wandb sync" in said
+
+
+def test_a_disabled_wandb_leaves_nothing(workplace: Path, job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WANDB_MODE", "disabled")
+    train(job("train", "logger=wandb"))
+    assert recorded(Path("outputs")) == []
+
+
+def test_steps_that_wandb_has_are_not_sent_again(monkeypatch: pytest.MonkeyPatch, workplace: Path, job: Job) -> None:
+    sent: list[int] = []
+
+    class Resumed:
+        starting_step = 21
+        url = "https://host/run"
+
+        def log(self, values: dict[str, float], step: int) -> None:
+            sent.append(step)
+
+    monkeypatch.setattr(wandb, "init", lambda **_: Resumed())
+    config = job("train", "logger=wandb", "logger.mode=online")
+    mirror = mirror_module.Mirror(training_entry(address(config), config), config["logger"], resume=True)
+    for step in (10, 20, 30, 30, 40):
+        mirror.log({"train/loss": 1.0}, step=step)
+    assert sent == [30, 40]
+
+
+def test_settings_are_those_that_this_wandb_knows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WANDB_INIT_TIMEOUT", "5")
+    older = type("Settings", (), {"model_fields": {"silent": None, "init_timeout": None}})
+    assert mirror_module.settings_known_to(older) == {"silent": True}
+
+
+def test_an_id_that_is_still_in_use_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = iter([RuntimeError("run ID abc is in use"), RuntimeError("run ID abc is in use"), "open"])
+
+    def init(**_: object) -> Any:
+        answer = next(answers)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(mirror_module.time, "sleep", lambda _: None)
+    assert mirror_module.patiently(init, id="abc") == "open"
+    with pytest.raises(RuntimeError, match=r"on fire"):
+        mirror_module.patiently(broken, id="abc")
+
+
+def test_every_key_has_a_line_in_the_table() -> None:
+    assert find("train/loss").column == "loss"
+    assert find("auc/03_target").name == "auc/*"
+    with pytest.raises(KeyError, match=r"nonsense stands in no line of .*keys\.py"):
+        find("nonsense")
+    assert curve("loss") == "train/loss"
+    assert find(curve("grad_norm")).name == "train/*"

@@ -1,0 +1,147 @@
+"""What a run leaves on disk: whole files, identity, manifest, status."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from asd.runs.folder import RunFolder, address, find_runs, phase_name
+from asd.runs.manifest import differences, essential, is_done, read_manifest, refuse_other, write_manifest
+from asd.runs.record import read_record, to_csv
+from asd.runs.status import read_status, write_status
+from asd.system.files import replacing, write_json, write_text
+
+CONFIG = {
+    "name": "main",
+    "machine": "fan",
+    "seed": 0,
+    "phase": "train",
+    "overwrite": False,
+    "progress": True,
+    "backbone": {"name": "small"},
+    "input": {"name": "512x32", "n_fft": 2046},
+    "loss": {"margin": 0.05},
+    "data": {"root": "here", "workers": 0, "simulate": None, "fingerprint": "abc"},
+    "trainer": {"max_epochs": 3, "accelerator": "auto"},
+    "logger": {"kind": "csv"},
+}
+
+
+def test_a_failed_write_leaves_the_earlier_file(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    write_text(path, "whole")
+
+    def fail_halfway() -> None:
+        with replacing(path) as temporary:
+            temporary.write_text("ha")
+            raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        fail_halfway()
+    assert path.read_text() == "whole"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_json_never_holds_nan(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="JSON"):
+        write_json(tmp_path / "a.json", {"score": float("nan")})
+    assert not list(tmp_path.iterdir())
+
+
+def test_addresses() -> None:
+    assert address(CONFIG).path == Path("outputs/main/fan/small-512x32-s0/train")
+    finetune = CONFIG | {"phase": "finetune", "freeze": {"parts": ["until_last_block", "arcface"]}}
+    assert phase_name(finetune) == "finetune-until_last_block+arcface"
+    assert phase_name(finetune | {"freeze": {"parts": []}}) == "finetune-none"
+    run = address(finetune, "train")
+    assert (run.machine, run.system, run.phase) == ("fan", "small-512x32-s0/train", "train")
+
+
+def test_runs_are_found_by_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for machine in ("pump", "fan"):
+        address(CONFIG | {"machine": machine}).write_config(CONFIG)
+    assert [run.machine for run in find_runs("main")] == ["fan", "pump"]
+    assert [run.machine for run in find_runs("main", ["pump"])] == ["pump"]
+    assert find_runs("other") == []
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("overwrite", True), ("progress", False), ("data", CONFIG["data"] | {"root": "there", "workers": 2}),
+     ("trainer", {"max_epochs": 3, "accelerator": "cpu"}), ("logger", {"kind": "wandb", "project": "p"})],
+)  # fmt: skip
+def test_noise_is_no_difference(key: str, value: object) -> None:
+    assert differences(CONFIG | {key: value}, CONFIG) == []
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "line"),
+    [
+        ("seed", 1, "seed: 0 → 1"),
+        ("loss", {"margin": 0.2}, "loss.margin: 0.05 → 0.2"),
+        ("trainer", {"max_epochs": 4, "accelerator": "auto"}, "trainer.max_epochs: 3 → 4"),
+        ("data", CONFIG["data"] | {"fingerprint": "def"}, "data.fingerprint: abc → def"),
+        ("extra", 1, "extra: (absent) → 1"),
+    ],
+)
+def test_differences_are_named(key: str, value: object, line: str) -> None:
+    assert differences(CONFIG | {key: value}, CONFIG) == [line]
+
+
+def test_another_configuration_is_refused(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path / "train")
+    refuse_other(run, CONFIG)
+    run.write_config(CONFIG)
+    refuse_other(run, CONFIG)
+    refuse_other(run, CONFIG | {"loss": {"margin": 0.2}})  # before the first checkpoint: nothing owned
+    write_text(run.checkpoint, "weights")
+    refuse_other(run, CONFIG)
+    with pytest.raises(ValueError, match=r"(?s)belongs to another.*loss\.margin: 0\.05 → 0\.2.*name='main-\$\{loss"):
+        refuse_other(run, CONFIG | {"loss": {"margin": 0.2}})
+
+
+def test_the_configuration_reads_back(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path / "Ü b" / "train")
+    run.write_config(CONFIG)
+    assert run.read_config() == CONFIG
+    assert essential(run.read_config()) == essential(CONFIG)
+
+
+def test_done_means_that_the_manifest_verifies(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path)
+    write_text(run.config, "a: 1\n")
+    assert not is_done(run)
+    write_manifest(run.manifest, {"config.yaml": run.config}, data="abc")
+    assert is_done(run)
+    manifest = read_manifest(run.manifest)
+    assert manifest is not None
+    assert manifest["data"] == "abc"
+    assert "torch" in manifest["versions"]
+    write_text(run.config, "a: 2\n")
+    assert not is_done(run)
+    run.config.unlink()
+    assert not is_done(run)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"files": 3}', '{"files": {"no": "such"}}'])
+def test_a_broken_manifest_is_none(tmp_path: Path, text: str) -> None:
+    (tmp_path / "manifest.json").write_text(text)
+    assert read_manifest(tmp_path / "manifest.json") is None
+
+
+def test_status(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path)
+    assert read_status(run) == {"state": "pending"}
+    write_status(run, "failed", why="no space")
+    status = read_status(run)
+    assert (status["state"], status["why"]) == ("failed", "no space")
+    assert {"pid", "host", "heartbeat"} <= status.keys()
+
+
+def test_a_line_that_a_crash_cut_short_is_no_record(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path)
+    assert read_record(run) == []
+    run.metrics.write_text(json.dumps({"epoch": 0, "loss": 2.0}) + "\n" + '{"epoch": 1, "lo')
+    assert read_record(run) == [{"epoch": 0, "loss": 2.0}]
+    assert to_csv(read_record(run)) == "epoch,loss\n0,2.0\n"
