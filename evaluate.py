@@ -5,17 +5,16 @@ python evaluate.py machine=fan phase=finetune-until_last_block
 python evaluate.py name=report machine=[fan,pump] ensemble=zscore
 """
 
-from typing import Any
-
-from asd.config.compose import script
+from asd.config.schema import EvaluateConfig
+from asd.launch.script import script
 from asd.runs.folder import results
 from asd.runs.lock import hold
 
 
 @script("evaluate")
-def main(config: dict[str, Any]) -> None:
+def main(config: EvaluateConfig) -> None:
     """Scores the runs under a name and writes outputs/<name>/results/."""
-    with hold(results(config["name"])):  # before torch is imported: a second start is refused at once
+    with hold(results(config.name)):  # before torch is imported: a second start is refused at once
         from asd.evaluation import evaluate
 
         evaluate(config)

@@ -5,17 +5,18 @@ python finetune.py -m machine=fan freeze=none,until_last_block,backbone,arcface
 python finetune.py machine=fan freeze.parts=[until_last_block,arcface] trainer.max_steps=1000
 """
 
-from typing import Any
-
-from asd.config.compose import script
-from asd.runs.folder import address
+from asd.config.schema import RunConfig
+from asd.launch.script import script
+from asd.runs.folder import RunFolder
 from asd.runs.ranks import hold_together
 
 
 @script("finetune")
-def main(config: dict[str, Any]) -> None:
+def main(config: RunConfig) -> None:
     """Fine-tunes the run that the configuration describes, or says that it is finished."""
-    with hold_together(address(config)) as lock:  # before torch is imported: a second start is refused at once
+    with hold_together(
+        RunFolder(config.folder())
+    ) as lock:  # before torch is imported: a second start is refused at once
         from asd.experiment import train
 
         train(config, lock)

@@ -1,24 +1,27 @@
-"""Anomalous sound detection for machines: ArcFace section classifiers, trained on normal sound alone."""
+"""Anomalous sound detection for machines: detectors that learn from normal sound alone."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from asd.inference.baseline import TrainedBaseline
-    from asd.inference.trained import TrainedRun
+    from asd.inference.detector import Detector
 
 
-def load_run(path: str | Path, *, scorer: str | None = None, device: str = "cpu") -> "TrainedRun | TrainedBaseline":
+def load_run(
+    path: str | Path, *, scorer: str | None = None, device: str = "cpu", trust: Iterable[str] = ()
+) -> "Detector":
     """A finished, evaluated run that scores any recording: `load_run(RUN_DIR).score("clip.wav")`.
 
     Args:
         path: outputs/<name>/<machine>/<run>/<phase>.
-        scorer: Whose settings to score with: a folder under the run's scores/. None: cosine, or a baseline's only one.
+        scorer: Whose settings to score with: a folder under the run's scores/. None: cosine, or the only one.
         device: Where the network computes.
+        trust: Packages whose code the run may name (docs/security.md).
 
     Raises:
         ValueError: The run is not finished or not evaluated.
     """
-    from asd.inference.loading import load  # torch takes seconds to import; `import asd` does not
+    from asd.inference.detector import load_detector  # torch takes seconds to import; `import asd` does not
 
-    return load(Path(path), scorer=scorer, device=device)
+    return load_detector(Path(path), scorer=scorer, device=device, trust=trust)

@@ -1,7 +1,5 @@
-"""The composition root of evaluation: finished runs → embeddings → scores → the table."""
+"""The composition root of evaluation: finished runs → features of pieces → scores → the table."""
 
-from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,239 +8,228 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from asd.config.preconditions import machine_list
-from asd.data.bad_clips import Usable, open_usable, scan_clips
+from asd.config.schema import EvaluateConfig, RunConfig
+from asd.data.bad_clips import Usable, scan_clips
 from asd.data.clips import ClipTable
 from asd.data.placement import place
+from asd.data.recordings import Decoding, open_recordings
 from asd.data.waveforms import WaveformBank
-from asd.features.shortest import shortest_clip
-from asd.inference.embedder import PRECISIONS, Embedder, load_embedder, name_of
-from asd.methods.baseline_score import score_baseline
+from asd.inference.references import StoredReferences
+from asd.methods.method import Extractor, Method, ScorerChoice, build_method, config_of
+from asd.models.embedder import PRECISIONS, name_of
 from asd.report.results import logmel_scores, write_results
 from asd.report.wandb.evaluation import mirror_results
+from asd.runs.checkpoint import load_checkpoint
 from asd.runs.excluded import refuse_other_training, write_skipped
 from asd.runs.folder import RunFolder, find_runs
 from asd.runs.lock import hold
 from asd.runs.manifest import is_done, read_manifest, sha256, write_manifest
-from asd.runs.method import is_baseline, scorer_of
 from asd.runs.scores import ScoreTable, write_scores
 from asd.scoring.logmel import mean_log_mel, nearest_distance
-from asd.scoring.neighbours import ScorerSettings, Scores, SectionPieces, score_section
+from asd.scoring.scorer import NO_REFERENCE, ClipPieces, Scores
 from asd.system.allocator import keep_freed_memory
 from asd.system.files import remove_leftovers, replacing
 from asd.system.interruption import interruptible
 from asd.system.progress import say, track
 
 
-def evaluate(config: Mapping[str, Any]) -> None:
+def evaluate(config: EvaluateConfig) -> None:
     """Scores every finished run that was asked for, then rebuilds the results of the whole name.
-
-    Args:
-        config: A checked configuration of evaluate.py.
 
     Raises:
         ValueError: A run's data moved or changed, or its scores belong to another scorer.
     """
     keep_freed_memory()
-    for run in find_runs(config["name"], machine_list(config)):
+    for run in find_runs(config.name, config.machines):
         if not is_done(run):
             say(f"{run.path} is not finished: left out")
-        elif is_scored(run, config):
+            continue
+        method = build_method(config_of(run, config.trust))
+        choice = method.scorer(config)
+        if is_scored(run, choice, config):
             say(f"{run.path} is scored already")
         else:
             with interruptible(), hold(run):
                 remove_leftovers(run.path)
-                score_run(run, config)
-    if config["logmel_neighbour"]:
+                score_run(run, method, choice, config)
+    if config.logmel_neighbour:
         score_logmel_neighbours(config)
     write_results(config)
-    mirror_results(config, machine_list(config))
+    mirror_results(config)
 
 
-def is_scored(run: RunFolder, config: Mapping[str, Any]) -> bool:
+def is_scored(run: RunFolder, choice: ScorerChoice, config: EvaluateConfig) -> bool:
     """Whether the scores are there, made with this scorer and from this checkpoint.
 
     Raises:
-        ValueError: Another scorer's scores stand under the same name.
+        ValueError: Another scorer's scores are under the same name.
     """
-    scorer = scorer_of(run.read_config(), config)
-    manifest = read_manifest(run.scores(scorer.name) / "manifest.json")
-    if manifest is None or config["overwrite"] or manifest["checkpoint"] != sha256(run.checkpoint):
+    folder = run.scores(choice.name)
+    manifest = read_manifest(folder / "manifest.json")
+    if manifest is None or config.overwrite or manifest["checkpoint"] != sha256(run.checkpoint):
         return False
-    if config["data"]["on_bad_clip"] == "error" and manifest["skipped"]:
+    if config.data.on_bad_clip == "error" and manifest["skipped"]:
         return False
-    asked, made_in = config["precision"], manifest.get("precision")
+    made_in = manifest.get("precision")
+    asked = config.precision if choice.keeps_references else "auto"
     if made_in and asked != "auto" and made_in != name_of(PRECISIONS[asked]):
         raise ValueError(
-            f"{run.scores(scorer.name)} holds scores of embeddings in {made_in}: "
-            f"give overwrite=true to make them in precision={asked}"
+            f"{folder} holds scores of embeddings in {made_in}: give overwrite=true to make them in precision={asked}"
         )
-    settings = scorer.settings
-    if manifest["scorer"] != settings:
-        differing = [f"{key}: {manifest['scorer'][key]} → {settings[key]}" for key in settings]
+    if manifest["scorer"] != choice.settings:
+        keys = sorted(manifest["scorer"].keys() | choice.settings.keys())
+        differing = [
+            f"{key}: {manifest['scorer'].get(key)} → {choice.settings.get(key)}"
+            for key in keys
+            if manifest["scorer"].get(key) != choice.settings.get(key)
+        ]
         raise ValueError(
-            f"{run.scores(scorer.name)} holds scores of other settings ({', '.join(differing)}): "
+            f"{folder} holds scores of other settings ({', '.join(differing)}): "
             f"name this scorer, scorer.name=…, or give overwrite=true"
         )
     return True
 
 
-def scorer_settings(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The scorer's settings without its name."""
-    return {key: value for key, value in config["scorer"].items() if key != "name"}
-
-
-def score_run(run: RunFolder, config: Mapping[str, Any]) -> None:
-    """Embeds and scores all clips of a run's machine and keeps references, scores and manifest."""
-    device, made_with = choose_device(config["accelerator"]), run.read_config()
-    clips = open_clips(run, config)
-    if is_baseline(made_with):
-        score_baseline(run, scorer_of(made_with, config), clips, device=device, progress=config["progress"])
-        return
-    settings = scorer_settings(config)
-    embedder = load_embedder(run.checkpoint, device, config["precision"])
-    refuse_other_references(run, config["scorer"]["name"], settings["stride"], embedder.precision)
+def score_run(run: RunFolder, method: Method[RunConfig], choice: ScorerChoice, config: EvaluateConfig) -> None:
+    """Scores all clips of a run's machine and keeps references, scores and manifest."""
+    device = choose_device(config.accelerator)
+    clips = open_clips(run, method, config)
+    extractor = method.extractor(load_checkpoint(run.checkpoint), choice.stride, device, config.precision)
+    if choice.keeps_references:
+        refuse_other_references(run, choice, extractor)
     table, bank = clips.table, place(clips.bank, "auto", device, workers=0)
-    unit = embed_clips(embedder, bank, settings["stride"], run, config["progress"])
-    write_references(run, table, unit)
-    scorer = ScorerSettings(**{k: v for k, v in settings.items() if k != "stride"})
-    scores = score_sections(table, unit, scorer, config["progress"])
-    folder = run.scores(config["scorer"]["name"])
-    write_scores(folder / "scores.csv", ScoreTable.of_clips(table, scores.clips))
-    write_pieces(folder / "pieces.npz", table, unit, scores)
+    title = f"embedding {run.machine}/{run.system}"
+    features = list(track(extractor.extract_all(bank), title, total=len(bank), show=config.progress))
+    scores = score_sections(table, features, choice, config.progress)
+    folder = run.scores(choice.name)
+    files = {"scores.csv": folder / "scores.csv", "pieces.npz": folder / "pieces.npz"}
+    if choice.keeps_references:
+        StoredReferences.of_clips(table, features).write(run.references)
+        files["../../references.npz"] = run.references
+    write_scores(files["scores.csv"], ScoreTable.of_clips(table, scores.clips))
+    write_pieces(files["pieces.npz"], table, features, scores, with_embedding=choice.keeps_references)
     write_manifest(
         folder / "manifest.json",
-        {
-            "scores.csv": folder / "scores.csv",
-            "pieces.npz": folder / "pieces.npz",
-            "../../references.npz": run.references,
-            **write_skipped(folder, clips.skipped),
-        },
-        scorer=settings,
+        {**files, **write_skipped(folder, clips.skipped)},
+        scorer=choice.settings,
         checkpoint=sha256(run.checkpoint),
-        precision=name_of(embedder.precision),
-        data=run.read_config()["data"]["fingerprint"],
+        precision=name_of(extractor.precision),
+        data=method.config.data.fingerprint,
         skipped=len(clips.skipped),
     )
 
 
-def refuse_other_references(run: RunFolder, scorer: str, stride: int, precision: torch.dtype) -> None:
+def refuse_other_references(run: RunFolder, choice: ScorerChoice, extractor: Extractor) -> None:
     """Raises ValueError where another scorer's scores would lose the references that they were made from.
 
     A run has one references.npz: all its scorers share the stride and the precision of the embeddings.
     """
-    for folder in sorted(run.scores(scorer).parent.glob("*/")):
+    ours = choice.stride, name_of(extractor.precision)
+    for folder in sorted(run.scores(choice.name).parent.glob("*/")):
         manifest = read_manifest(folder / "manifest.json")
-        if folder.name == scorer or manifest is None:
+        if folder.name == choice.name or manifest is None:
             continue
-        theirs = manifest["scorer"]["stride"], manifest["precision"]
-        if theirs != (stride, name_of(precision)):
+        theirs = manifest["scorer"].get("stride"), manifest["precision"]
+        if theirs != ours:
             raise ValueError(
                 f"{folder} was made of embeddings with stride {theirs[0]} in {theirs[1]}, and {run.references} "
                 f"holds one kind only: keep to scorer.stride={theirs[0]} and that precision, or remove {folder}"
             )
 
 
-def open_clips(run: RunFolder, config: Mapping[str, Any]) -> Usable[WaveformBank]:
+def open_clips(run: RunFolder, method: Method[RunConfig], config: EvaluateConfig) -> Usable[WaveformBank]:
     """The clips that a run was trained on, decoded.
 
     Raises:
         ValueError: They are not what they were at training time.
     """
-    made_with = run.read_config()
-    data = made_with["data"]
-    root = Path(config["data"]["root"] or data["root"])
-    policy = config["data"]["on_bad_clip"] or data["on_bad_clip"]
+    data = method.config.data
+    root = Path(config.data.root or data.root)
+    policy = config.data.on_bad_clip or data.on_bad_clip
     table = scan_clips(root, run.machine, policy)
-    if table.fingerprint() != data["fingerprint"]:
+    if table.fingerprint() != data.fingerprint:
         raise ValueError(
             f"the clips of {run.machine} under {root} are not those that {run.path} was trained on: "
             f"give their place, data.root=DIR, or train again under another name"
         )
-    cache, rate, least = Path(config["data"]["cache"]), made_with["input"]["sample_rate"], shortest_clip(made_with)
-    open_bank = partial(
-        WaveformBank.open, cache=cache, sample_rate=rate, min_samples=least, progress=config["progress"]
-    )
-    clips = open_usable(table, cache, open_bank, on_bad_clip=policy, sample_rate=rate, min_samples=least)
+    decoding = Decoding(method.sample_rate, method.min_samples)
+    cache = Path(config.data.cache)
+    clips = open_recordings(table, decoding, cache=cache, on_bad_clip=policy, progress=config.progress)
     clips.announce()
     refuse_other_training(run, table, clips.skipped)
     return clips
 
 
-def embed_clips(embedder: Embedder, bank: WaveformBank, stride: int, run: RunFolder, progress: bool) -> list[Tensor]:
-    """The unit embeddings of each clip's pieces, (pieces, embedding_dim) a clip."""
-    found = embedder.embed_all(bank, stride=stride)
-    return list(track(found, f"embedding {run.machine}/{run.system}", total=len(bank), show=progress))
-
-
-def score_sections(table: ClipTable, unit: list[Tensor], settings: ScorerSettings, progress: bool) -> Scores:
+def score_sections(table: ClipTable, features: list[Tensor], choice: ScorerChoice, progress: bool) -> Scores:
     """Scores of all clips, section by section, in the table's order; `nearest` are rows of the table.
 
     Raises:
-        ValueError: A test clip's section has no training clips, or too few for K neighbours.
+        ValueError: A test clip's section has no training clips, or too few for the scorer.
     """
-    n_pieces = np.array([len(pieces) for pieces in unit])
+    n_pieces = np.array([len(pieces) for pieces in features])
     piece_clip = np.repeat(np.arange(len(table)), n_pieces)
     clips = np.full(len(table), np.nan)
     pieces = np.full(len(piece_clip), np.nan)
-    nearest = np.full((len(piece_clip), settings.n_neighbors), -1)
+    nearest: NDArray[np.int64] | None = None
     for section in track(np.unique(table.section), f"scoring {table.machine}", unit="section", show=progress):
         rows = np.flatnonzero(table.section == section)
-        found = score_section(section_pieces(table, unit, rows), settings)
+        train = rows[table.is_train[rows]]
+        scorer = choice.build()
+        scorer.fit(section_pieces(table, features, train))
+        own_clip = np.where(table.is_train[rows], np.searchsorted(train, rows), NO_REFERENCE)
+        found = scorer.score(section_pieces(table, features, rows), own_clip)
         here = np.isin(piece_clip, rows)
-        clips[rows], pieces[here], nearest[here] = found.clips, found.pieces, rows[found.nearest]
+        if nearest is None:
+            nearest = np.full((len(piece_clip), found.nearest.shape[1]), -1)
+        clips[rows], pieces[here], nearest[here] = found.clips, found.pieces, train[found.nearest]
+    assert nearest is not None
     return Scores(clips, pieces, nearest)
 
 
-def section_pieces(table: ClipTable, unit: list[Tensor], rows: NDArray[np.int64]) -> SectionPieces:
-    """The pieces of the clips of one section."""
-    return SectionPieces(
-        section=f"{table.machine} section {table.section[rows[0]]:02d}",
-        unit=torch.cat([unit[row] for row in rows]),
-        clip=np.repeat(np.arange(len(rows)), [len(unit[row]) for row in rows]),
-        is_train=table.is_train[rows],
+def section_pieces(table: ClipTable, features: list[Tensor], rows: NDArray[np.int64]) -> ClipPieces:
+    """The pieces of clips of one section.
+
+    Raises:
+        ValueError: The section has no training clips.
+    """
+    section = int(table.section[rows[0]])
+    if section not in table.sections:
+        raise ValueError(f"section {section:02d} has no training clips: the network knows {table.sections}")
+    return ClipPieces(
+        section=f"{table.machine} section {section:02d}",
+        class_index=table.sections.index(section),
+        embedding=torch.cat([features[row] for row in rows]),
+        clip=np.repeat(np.arange(len(rows)), [len(features[row]) for row in rows]),
         is_source=table.is_source[rows],
     )
 
 
-def write_references(run: RunFolder, table: ClipTable, unit: list[Tensor]) -> None:
-    """Keeps the training pieces: with the checkpoint they score any recording."""
-    rows = np.flatnonzero(table.is_train)
-    with replacing(run.references) as temporary, open(temporary, "wb") as file:
-        np.savez(
-            file,
-            unit=torch.cat([unit[row] for row in rows]).numpy(),
-            clip=np.repeat(np.arange(len(rows)), [len(unit[row]) for row in rows]),
-            path=table.path[rows],
-            section=table.section[rows].astype(np.int64),
-            is_source=table.is_source[rows],
-        )
-
-
-def write_pieces(path: Path, table: ClipTable, unit: list[Tensor], scores: Scores) -> None:
+def write_pieces(path: Path, table: ClipTable, features: list[Tensor], scores: Scores, *, with_embedding: bool) -> None:
     """Keeps the score and the nearest training clips of each piece, and the mean embedding of each clip.
 
     `clip` and `nearest` are rows of `path` and of `embedding`.
     """
-    mean = torch.stack([pieces.mean(dim=0) for pieces in unit]).numpy()
-    clip = np.repeat(np.arange(len(table)), [len(pieces) for pieces in unit])
+    clip = np.repeat(np.arange(len(table)), [len(pieces) for pieces in features])
+    arrays: dict[str, Any] = {"score": scores.pieces, "clip": clip, "nearest": scores.nearest, "path": table.path}
+    if with_embedding:
+        arrays["embedding"] = torch.stack([pieces.mean(dim=0) for pieces in features]).numpy()
     with replacing(path) as temporary, open(temporary, "wb") as file:
-        np.savez(file, score=scores.pieces, clip=clip, nearest=scores.nearest, path=table.path, embedding=mean)
+        np.savez(file, **arrays)
 
 
-def score_logmel_neighbours(config: Mapping[str, Any]) -> None:
+def score_logmel_neighbours(config: EvaluateConfig) -> None:
     """Scores the reference system that learns nothing, once per machine, into results/logmel/."""
-    for machine, run in {run.machine: run for run in find_runs(config["name"], machine_list(config))}.items():
-        clips = open_clips(run, config)
+    for machine, run in {run.machine: run for run in find_runs(config.name, config.machines)}.items():
+        method = build_method(config_of(run, config.trust))
+        clips = open_clips(run, method, config)
         table, bank = clips.table, clips.bank
-        rate = run.read_config()["input"]["sample_rate"]
-        rows = track(range(len(bank)), f"log-mel of {machine}", show=config["progress"])
-        features = np.stack([mean_log_mel(whole_clip(bank, row), rate) for row in rows])
+        rows = track(range(len(bank)), f"log-mel of {machine}", show=config.progress)
+        features = np.stack([mean_log_mel(whole_clip(bank, row), method.sample_rate) for row in rows])
         scores = np.empty(len(table))
         for section in np.unique(table.section):
             here = np.flatnonzero(table.section == section)
             scores[here] = nearest_distance(features[here], table.is_train[here])
-        write_scores(logmel_scores(config["name"], machine), ScoreTable.of_clips(table, scores))
+        write_scores(logmel_scores(config.name, machine), ScoreTable.of_clips(table, scores))
 
 
 def whole_clip(bank: WaveformBank, clip: int) -> NDArray[np.float32]:

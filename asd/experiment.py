@@ -1,4 +1,4 @@
-"""The composition root of training: a checked configuration → a trained run. Both phases are this one function."""
+"""The composition root of training: a typed configuration → a trained run. Both phases are this one function."""
 
 from collections.abc import Mapping
 from contextlib import nullcontext
@@ -6,20 +6,23 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytorch_lightning as pl
 import torch
 
-from asd.config.preconditions import with_fingerprint
+from asd.config.instantiate import code_identity
+from asd.config.schema import RunConfig
 from asd.data.bad_clips import scan_clips
 from asd.data.clips import ClipTable
-from asd.data.logmel_plan import WindowDraw
-from asd.data.sampling import Draw
-from asd.models.backbone import Backbone
-from asd.models.baseline import Baseline
-from asd.models.classifier import SectionClassifier
+from asd.data.datamodule import StepDataModule
+from asd.data.recordings import Decoding, open_recordings
+from asd.launch.preconditions import find_phase1
+from asd.methods.method import Method, build_method, config_of
+from asd.models.module import TrainingModule
 from asd.models.sync_batchnorm import synchronise
 from asd.report.ending import ending_table
+from asd.runs.checkpoint import load_checkpoint, newest_checkpoint
 from asd.runs.excluded import keep_skipped, write_skipped
-from asd.runs.folder import RunFolder, address
+from asd.runs.folder import RunFolder
 from asd.runs.lock import Lock
 from asd.runs.manifest import is_done, refuse_other, write_manifest
 from asd.runs.ranks import Follower, hold_together, rank
@@ -30,19 +33,18 @@ from asd.system.allocator import keep_freed_memory
 from asd.system.files import remove_leftovers
 from asd.system.interruption import Interruption, interruptible
 from asd.system.progress import say
-from asd.training.assembly import build_data, build_model, build_trainer, length, n_steps_of, open_clips
-from asd.training.auto import settle, with_compiler
-from asd.training.checkpoint import KeepLast, newest_checkpoint
+from asd.training.checkpoint import KeepLast
 from asd.training.nonfinite import FiniteLoss
 from asd.training.progress_bar import TrainingBar
-from asd.training.record import EpochRecord
+from asd.training.record import EpochRecord, RecordLogger
+from asd.training.trainer import build_trainer, length, own_callbacks, own_loggers
 
 
-def train(config: Mapping[str, Any], lock: Lock | Follower | None = None) -> RunFolder:
+def train(config: RunConfig, lock: Lock | Follower | None = None) -> RunFolder:
     """Trains one run, goes on with it, or says that it is finished.
 
     Args:
-        config: A checked configuration of train.py or finetune.py.
+        config: Of train.py or finetune.py.
         lock: Of the run, where it is held already.
 
     Returns:
@@ -53,42 +55,80 @@ def train(config: Mapping[str, Any], lock: Lock | Follower | None = None) -> Run
     """
     with interruptible() as interruption:
         table = prepare_data(config)
-        config = with_fingerprint(config, table.fingerprint())
-        run = address(config)
-        asked, config = config.get("compile"), settle(config, run, n_steps=n_steps_of(config, table))
-        if is_done(run) and not config["overwrite"]:
-            refuse_other(run, config)
+        method = identified(config, table)
+        run = RunFolder(config.folder())
+        asked, method = method.config, resolve(method, table, run)
+        if is_done(run) and not config.overwrite:
+            refuse_other(run, method.config.plain())
             say(f"{run.path} is finished: nothing to do (overwrite=true to train it again)")
             return run
         with nullcontext(lock) if lock else hold_together(run) as lock:
-            config = with_compiler(config, run, asked=asked)
+            method = build_method(method.ready(is_begun=run.is_begun, asked=asked))
             if rank() == 0:
-                claim(run, config)
-            attempt(run, config, table, interruption, lock)
+                claim(run, method.config)
+            attempt(run, method, table, interruption, lock)
         if interruption.received is not None:  # while the last step was done
             raise SystemExit(interruption.exit_code)
     return run
 
 
+def prepare_data(config: RunConfig) -> ClipTable:
+    """The clips of the machine; a simulated factory is made on first use."""
+    root, factory = Path(config.data.root), config.data.simulate
+    if factory:
+        simulate(root, machines=[config.machine], progress=config.progress, **factory.plain())
+    return scan_clips(root, config.machine, config.data.on_bad_clip)
+
+
+def identified(config: RunConfig, table: ClipTable) -> Method[Any]:
+    """The method with the identity of its data and of code from outside, which count as part of the configuration."""
+    code = code_identity(build_method(config).components)
+    data = config.data.model_copy(update={"fingerprint": table.fingerprint()})
+    return build_method(config.with_values(data=data, **({"code": code} if code else {})))
+
+
+def resolve(method: Method[Any], table: ClipTable, run: RunFolder) -> Method[Any]:
+    """The method with what `auto` stands for; a run that has begun goes on as it began."""
+    config = method.config
+    is_begun = run.is_begun and run.config.is_file() and not config.overwrite
+    begun = config_of(run) if is_begun else None
+    n_steps = length(config.trainer, method.n_steps_per_epoch(table))
+    return build_method(method.resolved(begun=begun, n_steps=n_steps))
+
+
+def claim(run: RunFolder, config: RunConfig) -> None:
+    """Makes the folder of a run that is held the configuration's own.
+
+    Raises:
+        ValueError: Another configuration owns it.
+    """
+    if config.overwrite:
+        run.empty()
+    refuse_other(run, config.plain())
+    remove_leftovers(run.path)
+    if not run.is_begun:
+        run.write_config(config.plain())
+
+
 def attempt(
-    run: RunFolder, config: Mapping[str, Any], table: ClipTable, interruption: Interruption, lock: Lock | Follower
+    run: RunFolder, method: Method[Any], table: ClipTable, interruption: Interruption, lock: Lock | Follower
 ) -> None:
-    """Trains a run that is held, and leaves word of how it went."""
+    """Trains a run that is held, and records how it went."""
     if rank() == 0:
         write_status(run, "running")
     try:
-        fit(run, config, table, interruption, lock)
+        fit(run, method, table, interruption, lock)
     except BaseException as error:
         if interruption.received is not None:  # whatever broke, broke because of it
-            leave_word(run, "interrupted")
+            record_failure(run, "interrupted")
             raise SystemExit(interruption.exit_code) from None
-        leave_word(run, "failed", why=f"{type(error).__name__}: {error}")
+        record_failure(run, "failed", why=f"{type(error).__name__}: {error}")
         if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
-            raise ValueError(out_of_memory(config)) from error
+            raise ValueError(out_of_memory(method.config)) from error
         raise
 
 
-def leave_word(run: RunFolder, state: State, **facts: Any) -> None:
+def record_failure(run: RunFolder, state: State, **facts: Any) -> None:
     """Writes a last status, if the disk still takes it: the error that led here matters more."""
     if rank() > 0:
         return
@@ -98,106 +138,120 @@ def leave_word(run: RunFolder, state: State, **facts: Any) -> None:
         say(f"the status could not be written: {error}")
 
 
-def out_of_memory(config: Mapping[str, Any]) -> str:
+def out_of_memory(config: RunConfig) -> str:
     """What to do about it."""
     return (
-        f"out of memory, training {config['backbone']['name']} on {config['input']['name']} with batch_size="
-        f"{config['batch_size']}. End other programs, take a larger device, data.bank=mmap, allocator=system on a CPU, "
-        f"trainer.precision=bf16-mixed or a smaller batch_size (both change the result: give another name=…)"
+        f"out of memory, training {config.system}. End other programs, take a larger device, data.bank=mmap, "
+        "allocator=system on a CPU, trainer.precision=bf16-mixed or a smaller batch_size (both change the result: give "
+        "another name=…)"
     )
-
-
-def prepare_data(config: Mapping[str, Any]) -> ClipTable:
-    """The clips of the machine; a simulated factory is made on first use."""
-    root, machine, factory = Path(config["data"]["root"]), config["machine"], config["data"]["simulate"]
-    if factory:
-        simulate(root, machines=[machine], progress=config["progress"], **factory)
-    return scan_clips(root, machine, config["data"]["on_bad_clip"])
-
-
-def claim(run: RunFolder, config: Mapping[str, Any]) -> None:
-    """Makes the folder of a run that is held the configuration's own.
-
-    Raises:
-        ValueError: Another configuration owns it.
-    """
-    if config["overwrite"]:
-        run.empty()
-    refuse_other(run, config)
-    remove_leftovers(run.path)
-    if not run.is_begun:
-        run.write_config(config)
 
 
 def fit(
-    run: RunFolder, config: Mapping[str, Any], table: ClipTable, interruption: Interruption, lock: Lock | Follower
+    run: RunFolder, method: Method[Any], table: ClipTable, interruption: Interruption, lock: Lock | Follower
 ) -> None:
     """Trains the network of a run to the end of its schedule and vouches for the result."""
-    if config["allocator"] == "keep":
+    config = method.config
+    if config.allocator == "keep":
         keep_freed_memory()
-    clips = open_clips(config, table)
+    method.check(table)
+    parts = own_callbacks(config), own_loggers(config, run)  # mistakes in them, before clips are decoded
+    phase1 = load_phase1(config, table) if config.phase == "finetune" else None
+    clips = open_recordings(
+        table,
+        Decoding(method.sample_rate, method.min_samples),
+        cache=Path(config.data.cache),
+        on_bad_clip=config.data.on_bad_clip,
+        progress=config.progress,
+    )
     clips.announce()
     keep_skipped(run, clips.skipped)
-    table, data = clips.table, build_data(config, clips)
-    n_steps = length(config["trainer"], data.plan.n_steps_per_epoch)
-    model, frozen = build_model(config, table, n_steps)
-    identity = {"config": dict(config), "sections": table.sections, "frozen": frozen}
-    finite = FiniteLoss(lambda step: clips_of(table, data.plan.draw(step)))
-    keep = KeepLast(
-        run, identity, **config["save"], interruption=interruption, checks=[lambda _: lock.check(), finite.check]
+    table, data = clips.table, method.datamodule(clips.table, clips.bank)
+    n_steps = length(config.trainer, data.plan.n_steps_per_epoch)
+    module = method.module(table, n_steps, phase1)
+    run_trainer(run, config, table, data, module, parts=parts, interruption=interruption, lock=lock)
+    if rank() == 0:
+        finish(run, config, module, skipped=clips.skipped)
+
+
+def load_phase1(config: RunConfig, table: ClipTable) -> dict[str, Any]:
+    """The checkpoint of the phase-1 run.
+
+    Raises:
+        ValueError: It belongs to other sections.
+    """
+    path = Path(config.checkpoint) if config.checkpoint else find_phase1(config).checkpoint
+    checkpoint = load_checkpoint(path)
+    known = checkpoint["asd"]["sections"]
+    if known != table.sections:
+        raise ValueError(
+            f"{path} knows the sections {known}, the data have {table.sections}: take a checkpoint of this data"
+        )
+    return checkpoint
+
+
+def run_trainer(
+    run: RunFolder,
+    config: RunConfig,
+    table: ClipTable,
+    data: StepDataModule,
+    module: TrainingModule,
+    *,
+    parts: tuple[list[pl.Callback], list[Any]],
+    interruption: Interruption,
+    lock: Lock | Follower,
+) -> None:
+    """Trains, from the newest checkpoint if there is one."""
+    callbacks, loggers = parts
+    identity = {"config": config.plain(), "sections": table.sections, "frozen": module.frozen_names}
+    finite = FiniteLoss(lambda step: clips_of(table, data.plan.indices(step)))
+    checks = [lambda _: lock.check(), finite.check]
+    keep = KeepLast(run, identity, **config.save.plain(), interruption=interruption, checks=checks)
+    record = RecordLogger()
+    bar = TrainingBar(f"{run.machine}/{run.system}", show=config.progress)
+    trainer = build_trainer(
+        run,
+        config.trainer,
+        n_epochs=-(-module.n_steps // data.plan.n_steps_per_epoch),
+        callbacks=[*callbacks, finite, EpochRecord(run, record), bar, keep],
+        loggers=[record, *loggers],
     )
-    record = EpochRecord(run, as_csv=config["logger"]["kind"] == "csv")
-    n_epochs = -(-n_steps // data.plan.n_steps_per_epoch)
-    bar = TrainingBar(f"{run.machine}/{run.system}", show=config["progress"])
-    trainer = build_trainer(run, config, n_epochs=n_epochs, callbacks=[finite, record, keep, bar])
     if trainer.world_size > 1:
-        synchronise(model)
+        synchronise(module)
     kept = newest_checkpoint(run)
     if kept and kept.path != run.checkpoint:
         run.checkpoint.unlink(missing_ok=True)  # damaged: it must not take the place of the good one before
     if rank() == 0:
         start = f"going on at step {kept.step} with" if kept else "training"
-        say(f"{start} {run.path}: {describe(model, table, frozen)}")
+        say(f"{start} {run.path}: {describe(module, table)}")
     try:
-        if kept is None or kept.step < n_steps:
-            trainer.fit(model, data, ckpt_path=kept.path if kept else None, weights_only=True)
+        if kept is None or not (kept.is_finished or kept.step >= module.n_steps):
+            trainer.fit(module, data, ckpt_path=kept.path if kept else None, weights_only=True)
     finally:
         interruption.patient = False
-    if rank() == 0:
-        finish(run, config, frozen, parts=parts_of(model), skipped=clips.skipped)
 
 
-def clips_of(table: ClipTable, draw: Draw | WindowDraw) -> list[str]:
+def clips_of(table: ClipTable, indices: Any) -> list[str]:
     """The paths of the clips of a step, mixed-in ones too."""
-    return [str(table.path[row]) for row in np.concatenate([draw.clip, draw.partner])]
+    return [str(table.path[row]) for row in np.concatenate([indices.clip, indices.partner])]
 
 
-def describe(model: SectionClassifier | Baseline, table: ClipTable, frozen: list[str]) -> str:
+def describe(module: TrainingModule, table: ClipTable) -> str:
     """One line about what is trained."""
-    count = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
-    still = f", {len(frozen)} tensors frozen" if frozen else ""
-    return f"{len(table)} clips, {len(table.sections)} sections, {count / 1e6:.2f} M weights learn{still}"
+    count = sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad)
+    frozen = f", {len(module.frozen_names)} tensors frozen" if module.frozen_names else ""
+    return f"{len(table)} clips, {len(table.sections)} sections, {count / 1e6:.2f} M weights learn{frozen}"
 
 
-def parts_of(model: SectionClassifier | Baseline) -> list[str]:
-    """The names of the parts that fine-tuning can freeze; a baseline is not fine-tuned."""
-    if isinstance(model, Baseline):
-        return []
-    assert isinstance(model.backbone, Backbone)
-    return list(model.backbone.parts())
-
-
-def finish(
-    run: RunFolder, config: Mapping[str, Any], frozen: list[str], *, parts: list[str], skipped: Mapping[str, str]
-) -> None:
+def finish(run: RunFolder, config: RunConfig, module: TrainingModule, *, skipped: Mapping[str, str]) -> None:
     """Writes the manifest: from now on the run counts as done."""
     last = read_record(run)[-1]
     write_manifest(
         run.manifest,
         {"config.yaml": run.config, "checkpoints/last.ckpt": run.checkpoint, **write_skipped(run.path, skipped)},
-        data=config["data"]["fingerprint"],
-        frozen=frozen,
-        parts=parts,
+        data=config.data.fingerprint,
+        frozen=module.frozen_names,
+        parts=module.part_names,
         last_epoch=last,
     )
     write_status(run, "done", epoch=last["epoch"], step=last["step"])

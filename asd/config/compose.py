@@ -1,207 +1,209 @@
-"""From what a user types to a checked, plain configuration. The only file that knows Hydra and OmegaConf.
+"""From what a user types to checked, typed configurations. With config/instantiate, the only file that knows Hydra.
 
-Everything here happens before torch is imported: a mistake is answered within about a second.
+Everything here happens before torch is imported, unless the user's own method imports it: a mistake is answered within
+about a second.
 """
 
-import logging
-import os
-import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn
+from typing import Any
 
 import hydra
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
-from hydra.core.hydra_config import HydraConfig
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
-from hydra.errors import CompactHydraException, HydraException
+from hydra.errors import ConfigCompositionException, HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from asd.config.contradictions import refuse_contradictions
-from asd.config.launchers import require_launcher
-from asd.config.methods import refuse_foreign_keys
-from asd.config.overrides import check_group, check_once, check_options, check_words, unreadable
-from asd.config.preconditions import require
-from asd.config.rules import check, find_rule, nearest
-from asd.config.schema import SCHEMAS, schema_of
-from asd.config.trust import refuse_foreign_targets
-from asd.data.clips import MACHINES
-from asd.launch.grid import Grid
-from asd.launch.sweep import conduct
-from asd.launch.worker import Job, Slot
-from asd.runs.folder import address
-from asd.system.allocator import keep_freed_memory
-from asd.system.progress import be_quiet
+from asd.config.components import Component, Settings
+from asd.config.instantiate import find_code
+from asd.config.messages import HINTS, keys_of, nearest, nearest_key
+from asd.config.overrides import CommandLine, check_group, check_words, parse_command_line, unreadable
+from asd.config.packages import require_launcher
+from asd.config.schema import EvaluateConfig, RunConfig
 
 CONF = Path(__file__).parents[2] / "conf"
+FINETUNE_ONLY = ("freeze", "checkpoint")
+BASIC_SWEEPER = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
 
-# What the process of one run of a sweep calls; the other scripts have no runs of their own.
-TRAINERS = {"train": "asd.experiment:train", "finetune": "asd.experiment:train"}
 
-
-class Plan(NamedTuple):
+@dataclass(frozen=True)
+class Plan:
     """What a command line asks for.
 
     Attributes:
-        configs: The checked configuration of each job.
+        configs: The typed configuration of each job; of a sweeper that draws its values, one without them.
         is_sweep: Whether Hydra's launcher runs them.
+        is_drawn: Whether a sweeper chooses the jobs only while it runs, such as Optuna's.
     """
 
-    configs: list[dict[str, Any]]
-    is_sweep: bool
+    configs: list[Any]
+    is_sweep: bool = False
+    is_drawn: bool = False
 
 
-class ConfigurationError(CompactHydraException):
-    """A mistake of the user's: Hydra prints its message without a traceback."""
+def known_keys(script: str) -> list[str]:
+    """The keys of a script, whatever the method; those of a method are in its own configuration."""
+    keys = set(keys_of(EvaluateConfig if script == "evaluate" else RunConfig))
+    if script == "train":
+        keys = {key for key in keys if key.partition(".")[0] not in FINETUNE_ONLY}
+    if script != "evaluate":
+        keys |= {key for choice in method_choices() for key in keys_of(method_config(choice))}
+        keys -= {key for key in keys if script == "train" and key.partition(".")[0] in FINETUNE_ONLY}
+    return sorted(keys)
 
 
-def script(name: str) -> Callable[[Callable[[dict[str, Any]], None]], Callable[[], None]]:
-    """Makes a function of a plain configuration a script with Hydra's command line.
-
-    Args:
-        name: train, finetune or evaluate: the file in conf/ and the schema.
-    """
-
-    def decorate(main: Callable[[dict[str, Any]], None]) -> Callable[[], None]:
-        @hydra.main(version_base="1.3", config_path=str(CONF), config_name=name)
-        def job(config: DictConfig) -> None:
-            settings = HydraConfig.get()
-            try:
-                if settings.mode == RunMode.MULTIRUN and name in TRAINERS:
-                    os.chdir(settings.runtime.cwd)  # some launchers' workers start elsewhere
-                    Grid([sweep_job(name, config, settings.overrides.task)], [Slot(to_log=True)]).run()
-                else:
-                    plain = checked(config, name)
-                    hush(plain)
-                    main(plain)
-            except (ValueError, OSError) as error:
-                raise ConfigurationError(str(error)) from None
-
-        def start() -> None:
-            try:
-                plan = preflight(name, sys.argv[1:])
-            except (ValueError, OSError, HydraException, OmegaConfBaseException) as error:
-                give_up(error)
-            if all(config.get("allocator", "keep") == "keep" for config in plan.configs):
-                keep_freed_memory()  # here, because torch is not imported yet; a sweep's processes inherit it
-            if plan.is_sweep and name in TRAINERS:
-                raise SystemExit(conduct(job, [address(config) for config in plan.configs]))
-            job()
-
-        return start
-
-    return decorate
+def method_choices() -> list[str]:
+    """The methods of conf/method."""
+    return sorted(path.stem for path in (CONF / "method").glob("*.yaml"))
 
 
-def hush(config: Mapping[str, Any]) -> None:
-    """Silences remarks, Hydra's among them, where the configuration wants it."""
-    be_quiet(config["quiet"])
-    logging.getLogger("hydra").setLevel(logging.WARNING if config["quiet"] else logging.NOTSET)
+def method_config(choice: str) -> type[RunConfig]:
+    """The model of a method of conf/method, by its file."""
+    target = OmegaConf.load(CONF / "method" / f"{choice}.yaml").method._target_
+    return find_code(Component.of({"_target_": target}), "method").Config
 
 
-def give_up(error: Exception) -> NoReturn:
-    """Prints a mistake and what caused it, and ends the process with exit code 1."""
-    cause = f"\n{error.__cause__}" if isinstance(error.__cause__, OmegaConfBaseException) else ""
-    print(f"{error}{cause}", file=sys.stderr)
-    raise SystemExit(1)
-
-
-def sweep_job(name: str, config: DictConfig, overrides: Sequence[str]) -> Job:
-    """A job of a sweep, for a process of its own.
-
-    Args:
-        name: train or finetune.
-        config: As Hydra composed it for the job; checked before the sweep began.
-        overrides: What is the job's own.
-    """
-    command = [str(CONF.parent / f"{name}.py"), *overrides, "hydra.mode=RUN"]
-    return Job(TRAINERS[name], resolved(config), command)
-
-
-def preflight(name: str, arguments: list[str]) -> Plan:
+def plan(script: str, arguments: Sequence[str]) -> tuple[CommandLine, Plan]:
     """Composes and checks every job that a command line asks for, before the first one starts.
 
     Raises:
-        ValueError: A job's configuration is not allowed, or its data are missing.
+        ValueError: A job's configuration is not allowed.
     """
-    typed = [argument for argument in arguments if argument not in ("-m", "--multirun")]
-    check_options(typed, SCHEMAS[name])
-    if any(argument.startswith("-") for argument in typed):
-        return Plan([], is_sweep=False)  # --help, --cfg and their like are Hydra's
-    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
-        check_words(typed, SCHEMAS[name])
-        for override in parse(typed):
-            check_override(override, name)
-        check_once(typed)
-        if name == "train":
-            check_methods({override.key_or_group: override for override in parse(typed)})
-        settings = hydra_settings(name, typed)
-        is_sweep = len(typed) < len(arguments) or settings.mode == RunMode.MULTIRUN
+    line = parse_command_line(arguments, script, known_keys(script))
+    if line.shows:
+        return line, Plan([])
+    with search_path(line) as folders:
+        check_words(line.words, known_keys(script))
+        overrides = parse(line.words)
+        for override in overrides:
+            check_choice(override, script, folders)
+        settings = hydra_settings(line, overrides)
+        is_sweep = line.multirun or settings.mode == RunMode.MULTIRUN
         if not is_sweep:
-            refuse_sweep(typed)
-        configs = []
-        for overrides in jobs(typed, settings.sweeper.params or {}) if is_sweep else [typed]:
-            config = hydra.compose(name, overrides, return_hydra_config=True)
-            require_known_to_sweep(settings, config.hydra)
-            configs.append(checked(without_hydra(config), name))
-            hush(configs[-1])
-        return Plan(configs, is_sweep)
+            refuse_sweep(line.words, overrides)
+        is_drawn = is_sweep and settings.sweeper._target_ != BASIC_SWEEPER
+        if is_drawn:
+            jobs = [[word for word, each in zip(line.words, overrides, strict=True) if not each.is_sweep_override()]]
+        else:
+            jobs = list(sweep_jobs(overrides, settings.sweeper.params or {})) if is_sweep else [list(line.words)]
+        configs = [compose(script, line, words, settings) for words in jobs]
+        return line, Plan(configs, is_sweep, is_drawn)
 
 
-def check_override(override: Override, name: str) -> None:
-    """Checks the key of an override, and its choices where the key is a group of conf/.
+@contextmanager
+def search_path(line: CommandLine) -> Iterator[list[Path]]:
+    """Hydra with the folders that configurations come from: the user's first, then conf/."""
+    conf = line.config_path or CONF
+    with hydra.initialize_config_dir(str(conf), version_base="1.3"):
+        yield [folder for folder in (line.config_dir, conf) if folder is not None]
+
+
+def compose_words(line: CommandLine, words: Sequence[str]) -> DictConfig:
+    """Hydra's composition, with its own settings in it.
 
     Raises:
-        ValueError: No such key or choice; the message names the nearest ones.
+        ValueError: In words, where Hydra refuses.
+    """
+    path = [f"hydra.searchpath=[file://{line.config_dir}]"] if line.config_dir else []
+    try:
+        return hydra.compose(line.config_name, [*words, *path], return_hydra_config=True)
+    except ConfigCompositionException as error:
+        key = re.search(r"Could not override '([^']+)'", str(error))
+        if key is None:
+            raise ValueError(str(error).splitlines()[0]) from error.__cause__
+        raise ValueError(unknown_key(key[1], line.config_name, words)) from None
+
+
+def compose(script: str, line: CommandLine, words: Sequence[str], sweep: DictConfig) -> Any:
+    """The typed configuration of one job."""
+    config = compose_words(line, words)
+    require_known_to_sweep(sweep, config.hydra)
+    if config.hydra.job.chdir:
+        raise ValueError("hydra.job.chdir=true: paths such as data.root are relative to where you are; leave it out")
+    return typed(config, script)
+
+
+def typed(config: DictConfig, script: str) -> Any:
+    """A composed configuration as a typed object.
+
+    Raises:
+        ValueError: A key is missing, unknown or not allowed; every one is named.
+    """
+    return typed_values(resolved(config), script)
+
+
+def typed_values(values: Mapping[str, Any], script: str) -> Any:
+    """Plain values as a typed object; see `typed`."""
+    if script == "evaluate":
+        return EvaluateConfig.of(values)
+    method = Component.of(values["method"])
+    code = find_code(method, "method")
+    config: type[Settings] | None = getattr(code, "Config", None)
+    if config is None or not issubclass(config, RunConfig):
+        raise ValueError(f"method._target_={method.target}: a method has a Config made from RunConfig (docs/extend.md)")
+    if script not in config.PHASES:
+        raise ValueError(f"{method.target.rpartition('.')[2]} has one phase, train.py: it cannot be fine-tuned")
+    return config.of(values)
+
+
+def unknown_key(key: str, script: str, words: Sequence[str]) -> str:
+    """What to say of a key or group that a composed configuration does not have."""
+    head = key.partition(".")[0]
+    models: dict[str, type[Settings]] = {"train.py": RunConfig, "finetune.py": RunConfig, "evaluate.py": EvaluateConfig}
+    if head in FINETUNE_ONLY and script == "train":
+        return f"unknown key '{key}' of train.py; it is one of finetune.py"
+    others = [name for name, model in models.items() if key in keys_of(model) and name != f"{script}.py"]
+    if script != "evaluate":
+        owners = [
+            choice
+            for choice in method_choices()
+            if any(known == key or known.startswith(f"{key}.") for known in keys_of(method_config(choice)))
+        ]
+        asked = next((word.partition("=")[2] for word in words if word.startswith("method=")), "arcface")
+        if owners and asked not in owners:
+            return (
+                f"{key} belongs to method={' and '.join(owners)}, not to method={asked}: "
+                "network, input and loss are its own"
+            )
+    elif not others and any(key in keys_of(method_config(choice)) for choice in method_choices()):
+        others = ["train.py", "finetune.py"]
+    if others:
+        return f"unknown key '{key}' of {script}.py; it is one of {' and '.join(others)}"
+    return f"unknown key '{key}'.{nearest_key(key, known_keys(script))}"
+
+
+def check_choice(override: Override, script: str, folders: Sequence[Path]) -> None:
+    """Checks the choice of a group.
+
+    Raises:
+        ValueError: No such group or choice; the message names the nearest ones.
     """
     group = override.key_or_group
-    if group.split(".")[0].split("/")[0] == "hydra":
-        if group == "hydra/launcher":
-            require_launcher(str(override.value()))
+    if group == "hydra/launcher":
+        require_launcher(str(override.value()))
+    if group.partition(".")[0].partition("/")[0] == "hydra" or not any((folder / group).is_dir() for folder in folders):
         return
-    if not (CONF / group).is_dir():
-        check_key(group, name)
-        return
-    check_group(group, name, CONF)
+    check_group(group, script, folders)
     if override.package is not None:
         raise ValueError(f"{group}@{override.package}: a group has one place; give {group}=CHOICE")
-    choices = sorted(path.stem for path in (CONF / group).glob("*.yaml"))
+    choices = sorted({path.stem for folder in folders for path in (folder / group).glob("*.yaml")})
     values = override.sweep_string_iterator() if override.is_sweep_override() else [override.value()]
     for choice in values:
-        if str(choice) not in choices and not (choice is None and group == "experiment"):
-            raise ValueError(f"{group}={choice}: no such choice.{nearest(str(choice), choices)}")
-
-
-def check_key(key: str, name: str) -> None:
-    """Checks that a script has a key, or keys within it.
-
-    Raises:
-        ValueError: It has not; the message names the nearest ones, or the script that has it.
-    """
-    schema = SCHEMAS[name]
-    others = [f"{other}.py" for other in SCHEMAS if key in SCHEMAS[other] and key not in schema]
-    if others:
-        raise ValueError(f"unknown key '{key}' of {name}.py; it is one of {' and '.join(others)}")
-    if not any(known.startswith(f"{key}.") for known in schema):
-        groups = {folder.name: schema["name"] for folder in CONF.iterdir() if folder.is_dir()}
-        find_rule(key, {**schema, **groups})
-
-
-def check_methods(typed: Mapping[str, Override]) -> None:
-    """Raises ValueError where a key or group belongs to another method than the one asked for."""
-    if "method" in typed:
-        method = typed["method"]
-        values = method.sweep_string_iterator() if method.is_sweep_override() else [method.value()]
-        refuse_foreign_keys(typed, [str(value) for value in values])
-    elif "experiment" not in typed:  # which may name a method itself
-        refuse_foreign_keys(typed, ["arcface"])
+        known = choice if isinstance(choice, list) else [choice]
+        for each in known:
+            if str(each) not in choices and not (each is None and group == "experiment"):
+                raise ValueError(f"{group}={each}: no such choice.{nearest(str(each), choices)}")
 
 
 def require_known_to_sweep(sweep: DictConfig, job: DictConfig) -> None:
-    """Makes sure that no job chooses how the sweep is to be run: Hydra would ignore it without a word.
+    """Makes sure that no job chooses how the sweep is to be run: Hydra would ignore it silently.
 
     Args:
         sweep: Hydra's settings of the sweep.
@@ -218,19 +220,41 @@ def require_known_to_sweep(sweep: DictConfig, job: DictConfig) -> None:
             )
 
 
-def hydra_settings(name: str, typed: list[str]) -> DictConfig:
+def hydra_settings(line: CommandLine, overrides: Sequence[Override]) -> DictConfig:
     """What Hydra itself is told: by conf/, an experiment, or the command line."""
-    single = [text for text, override in zip(typed, parse(typed), strict=True) if not override.is_sweep_override()]
-    settings = hydra.compose(name, single, return_hydra_config=True).hydra
-    refuse_foreign_targets(OmegaConf.to_container(settings, resolve=False), "hydra")
-    return settings
+    pairs = zip(line.words, overrides, strict=True)
+    return compose_words(line, [word for word, override in pairs if not override.is_sweep_override()]).hydra
 
 
-def jobs(typed: list[str], params: Mapping[str, Any]) -> Iterator[list[str]]:
+def sweep_jobs(overrides: Sequence[Override], params: Mapping[str, Any]) -> Iterator[list[str]]:
     """The overrides of each job of a sweep, over what is typed and over an experiment's own parameters."""
-    sweep = [f"{key}={value}" for key, value in params.items()]
-    for batch in BasicSweeper.split_arguments(parse(sweep + typed), None):
+    typed_keys = {override.key_or_group for override in overrides}
+    own = parse([f"{key}={value}" for key, value in params.items() if key not in typed_keys])
+    for batch in BasicSweeper.split_arguments([*own, *overrides], None):
         yield from batch
+
+
+def refuse_sweep(words: Sequence[str], overrides: Sequence[Override]) -> None:
+    """Raises ValueError where a key has several values, but no sweep was asked for."""
+    for word, override in zip(words, overrides, strict=True):
+        if override.is_sweep_override():
+            key, _, values = word.partition("=")
+            raise ValueError(f"{word}: several values are a sweep, add -m to the command; a list is {key}=[{values}]")
+
+
+def parse(words: Sequence[str]) -> list[Override]:
+    """Overrides as Hydra reads them.
+
+    Raises:
+        ValueError: One cannot be read; the message names it.
+    """
+    parser, found = OverridesParser.create(GlobalHydra.instance().config_loader()), []
+    for word in words:
+        try:
+            found += parser.parse_overrides([word])
+        except HydraException as error:
+            raise ValueError(unreadable(word, error)) from None
+    return found
 
 
 def without_hydra(config: DictConfig) -> DictConfig:
@@ -240,57 +264,22 @@ def without_hydra(config: DictConfig) -> DictConfig:
     return config
 
 
-def refuse_sweep(typed: list[str]) -> None:
-    """Raises ValueError where a key has several values, but no sweep was asked for."""
-    for word, override in zip(typed, parse(typed), strict=True):
-        if override.is_sweep_override():
-            key, _, values = word.partition("=")
-            raise ValueError(f"{word}: several values are a sweep, add -m to the command; a list is {key}=[{values}]")
-
-
-def parse(overrides: list[str]) -> list[Override]:
-    """Overrides as Hydra reads them.
-
-    Raises:
-        ValueError: One cannot be read; the message names it.
-    """
-    parser, found = OverridesParser.create(), []
-    for word in overrides:
-        try:
-            found += parser.parse_overrides([word])
-        except HydraException as error:
-            raise ValueError(unreadable(word, error)) from None
-    return found
-
-
-def checked(config: DictConfig, name: str) -> dict[str, Any]:
-    """A composed configuration as plain values, its data set there.
-
-    Raises:
-        ValueError: A key is missing, unknown or not allowed, or the data set is missing.
-    """
-    plain = resolved(config)
-    check(plain, schema_of(plain, name))
-    refuse_contradictions(plain, name)
-    require(plain, name)
-    return plain
-
-
 def resolved(config: DictConfig) -> dict[str, Any]:
     """A composed configuration as plain values, without what is Hydra's.
 
     Raises:
         ValueError: A key is missing, or a value refers to what there is not.
     """
+    ours = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
     try:
-        missing = sorted(OmegaConf.missing_keys(config))
-        values = {} if missing else OmegaConf.to_container(config, resolve=True)
+        missing = sorted(OmegaConf.missing_keys(ours))
+        values = {} if missing else OmegaConf.to_container(ours, resolve=True)
     except OmegaConfBaseException as error:
         reason = str(error).splitlines()[0]
         raise ValueError(f"{error.full_key}: {reason}. ${{…}} takes a key, or oc.env:NAME") from None
     if missing:
-        hints = {"machine": f", one of {', '.join(MACHINES)}"}
-        lines = (f"{key} is missing: add {key}=… to the command{hints.get(key, '')}" for key in missing)
-        raise ValueError("\n".join(lines))
+        raise ValueError(
+            "\n".join(f"{key} is missing: add {key}=… to the command{HINTS.get(key, '')}" for key in missing)
+        )
     assert isinstance(values, dict)
-    return {str(key): value for key, value in values.items() if key not in ("hydra", "experiment")}
+    return {str(key): value for key, value in values.items() if key != "experiment"}

@@ -1,72 +1,179 @@
 """The words of a command line, before Hydra composes anything: mistakes that it answers at length or not at all."""
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 import yaml
 
-from asd.config.rules import Rule, nearest, nearest_key
+from asd.config.messages import nearest, nearest_key
 
-# Hydra's own options; what follows them is Hydra's too.
-HYDRA_OPTIONS = (
-    "-h", "--help", "--hydra-help", "--version", "-c", "--cfg", "--resolve", "-p", "--package", "-r", "--run",
-    "-m", "--multirun", "-sc", "--shell-completion", "-cp", "--config-path", "-cn", "--config-name", "-cd",
-    "--config-dir", "--experimental-rerun", "-i", "--info",
+# Hydra's own options; those with a value come with it as one word or two.
+FLAGS = (
+    "-h", "--help", "--hydra-help", "--version", "--resolve", "-r", "--run", "-m", "--multirun",
+    "-sc", "--shell-completion",
 )  # fmt: skip
+WITH_VALUE = (
+    "-c", "--cfg", "-p", "--package", "-cp", "--config-path", "-cn", "--config-name", "-cd", "--config-dir",
+    "-i", "--info", "--experimental-rerun",
+)  # fmt: skip
+PRINTS_ONLY = ("-h", "--help", "--hydra-help", "--version", "-sc", "--shell-completion")
+
+# Keys that take the text that was typed, where YAML would read a number: name=20261127, data.root=2024_06.
+TEXT_KEYS = (
+    "name", "machine", "phase", "checkpoint", "weights", "backbone.name", "input.name", "scorer.name",
+    "data.root", "data.cache", "data.name", "data.table",
+)  # fmt: skip
+NUMBER_LIKE = re.compile(
+    r"[+-]?(\d[\d_]*\.?[\d_]*|\.\d[\d_]*)([eE][+-]?\d+)?|0[xXoObB][\da-fA-F_]+|(?i:inf|nan|true|false)"
+)
 
 
-def check_options(words: list[str], schema: Mapping[str, Rule]) -> None:
-    """Raises ValueError where a word begins with a dash and is no option of Hydra's."""
-    for word in words:
-        option, _, value = word.partition("=")
-        if option.startswith("-") and option not in HYDRA_OPTIONS:
-            key = option.lstrip("-").replace("-", "_")
-            hint = f"{key}={value or '…'}" if key in schema else f"key=value.{nearest_key(key, schema)}"
-            raise ValueError(f"{option}: no such option. Keys are given without dashes: {hint}")
+@dataclass(frozen=True)
+class CommandLine:
+    """What was typed, in parts.
+
+    Attributes:
+        words: The overrides, as typed but for names that look like numbers, which are in quotes.
+        multirun: Whether a sweep was asked for, by -m.
+        config_name: Of the file to compose.
+        config_path: A folder in place of conf/, or None.
+        config_dir: A folder of the user's beside conf/, or None.
+        shows: Whether Hydra only prints something: --help, --version, --shell-completion.
+        shows_config: Whether Hydra prints a configuration instead of running: --cfg, --info.
+    """
+
+    words: tuple[str, ...]
+    multirun: bool
+    config_name: str
+    config_path: Path | None
+    config_dir: Path | None
+    shows: bool
+    shows_config: bool
 
 
-def check_words(words: list[str], schema: Mapping[str, Rule]) -> None:
-    """Raises ValueError where a word is no key=value, or deletes a key."""
+def parse_command_line(arguments: Sequence[str], script: str, keys: Sequence[str]) -> CommandLine:
+    """The parts of a command line of a script.
+
+    Args:
+        arguments: Without the script.
+        script: train, finetune or evaluate.
+        keys: Those it knows, for hints.
+
+    Raises:
+        ValueError: An option that is none of Hydra's, one without its value, or --experimental-rerun.
+    """
+    words: list[str] = []
+    options: dict[str, str] = {}
+    rest = list(arguments)
+    while rest:
+        word = rest.pop(0)
+        option, equals, value = word.partition("=")
+        if option in WITH_VALUE:
+            if not equals and not rest and option not in ("-i", "--info"):
+                raise ValueError(f"{option} needs a value: {option} VALUE")
+            options[option] = value if equals else rest.pop(0) if rest else ""
+        elif word in FLAGS:
+            options[word] = ""
+        elif word.startswith("-"):
+            raise ValueError(unknown_option(option, value, keys))
+        else:
+            words.append(as_text(word))
+    if "--experimental-rerun" in options:
+        raise ValueError("--experimental-rerun is not allowed: it unpickles a file. Type the command itself again")
+    path, folder = (first(options, names) for names in (("-cp", "--config-path"), ("-cd", "--config-dir")))
+    return CommandLine(
+        tuple(words),
+        multirun="-m" in options or "--multirun" in options,
+        config_name=(first(options, ("-cn", "--config-name")) or script).removesuffix(".yaml"),
+        config_path=existing_folder("--config-path", path),
+        config_dir=existing_folder("--config-dir", folder),
+        shows=any(option in options for option in PRINTS_ONLY),
+        shows_config=any(option in options for option in ("-c", "--cfg", "-i", "--info")),
+    )
+
+
+def first(options: Mapping[str, str], names: Sequence[str]) -> str | None:
+    """The value of the first option that was given."""
+    return next((options[name] for name in names if name in options), None)
+
+
+def existing_folder(option: str, text: str | None) -> Path | None:
+    """A folder of configurations.
+
+    Raises:
+        ValueError: There is none.
+    """
+    if text is None:
+        return None
+    folder = Path(text).expanduser().absolute()
+    if not folder.is_dir():
+        raise ValueError(f"{option} {text}: no such folder; it should hold groups such as backbone/mynet.yaml")
+    return folder
+
+
+def unknown_option(option: str, value: str, keys: Sequence[str]) -> str:
+    """What to say of an option that is none of Hydra's."""
+    key = option.lstrip("-").replace("-", "_")
+    hint = f"{key}={value or '…'}" if key in keys else f"key=value.{nearest_key(key, keys)}"
+    return f"{option}: no such option. Keys are given without dashes: {hint}"
+
+
+def as_text(word: str) -> str:
+    """An override whose key is a text, its values in quotes where Hydra would read numbers."""
+    key, equals, value = word.partition("=")
+    if not equals or key.lstrip("+") not in TEXT_KEYS or not value:
+        return word
+    parts = [f"'{part}'" if NUMBER_LIKE.fullmatch(part.strip()) else part for part in value.split(",")]
+    return f"{key}={','.join(parts)}"
+
+
+def check_words(words: Sequence[str], keys: Sequence[str]) -> None:
+    """Raises ValueError where a word is no key=value, or deletes a key, or a key is given twice."""
+    seen: dict[str, str] = {}
     for word in words:
         key = key_of(word)
         if word.startswith("~"):
             raise ValueError(f"{word}: no key can be deleted; give {key} another value, or leave the word out")
         if "=" not in word:
-            hint = f"give {key}=VALUE" if key in schema else f"give key=value.{nearest_key(key, schema)}"
+            hint = f"give {key}=VALUE" if key in keys else f"give key=value.{nearest_key(key, keys)}"
             raise ValueError(f"{word}: no value; {hint}")
+        earlier = seen.setdefault(key, word)
+        if earlier is not word:
+            raise ValueError(f"{key} is given twice, {earlier} and {word}: give it once")
 
 
-def check_once(words: list[str]) -> None:
-    """Raises ValueError where a key is given twice; the last one would win without a word."""
-    seen: dict[str, str] = {}
-    for word in words:
-        first = seen.setdefault(key_of(word), word)
-        if first is not word:
-            raise ValueError(f"{key_of(word)} is given twice, {first} and {word}: give it once")
-
-
-def check_group(group: str, script: str, conf: Path) -> None:
+def check_group(group: str, script: str, folders: Sequence[Path]) -> None:
     """Raises ValueError where a group of conf/ is not one of a script's."""
+    conf = folders[-1]
     ours = groups(conf / f"{script}.yaml")
     if group not in ours:
         others = [name for name in ("train", "finetune", "evaluate") if group in groups(conf / f"{name}.yaml")]
         hint = f" It is a group of {' and '.join(f'{name}.py' for name in others)}." if others else ""
-        raise ValueError(f"{group}: {script}.py has no such group.{hint}{nearest(group, ours)}")
+        way_out = WAYS_OUT.get((script, group), "")
+        raise ValueError(f"{group}: {script}.py has no such group.{hint}{way_out}{nearest(group, ours)}")
+
+
+WAYS_OUT = {
+    ("evaluate", "data"): " Recordings are found where the runs were trained; give data.root=DIR only if they moved.",
+    ("evaluate", "experiment"): " Give name=…, the name of the grid: an experiment file says it.",
+}
 
 
 @cache
 def groups(path: Path) -> tuple[str, ...]:
     """The groups that a file of conf/ chooses from, with those of the files it builds on."""
-    return tuple(dict.fromkeys(_groups(path, path.parent)))
+    return tuple(dict.fromkeys(_groups(path, path.parent))) if path.is_file() else ()
 
 
 def _groups(path: Path, conf: Path) -> Iterator[str]:
-    for entry in yaml.safe_load(path.read_text(encoding="utf-8")).get("defaults", []):
+    for entry in (yaml.safe_load(path.read_text(encoding="utf-8")) or {}).get("defaults", []):
         if isinstance(entry, dict):
             ((group, choice),) = entry.items()
             if not group.startswith("override"):
-                yield group.lstrip("/")
+                yield group.removeprefix("optional ").lstrip("/")
                 if choice is not None:  # which may itself choose from groups
                     yield from _groups(conf / group.lstrip("/") / f"{choice}.yaml", conf)
         elif entry != "_self_":
@@ -74,7 +181,7 @@ def _groups(path: Path, conf: Path) -> Iterator[str]:
 
 
 def key_of(word: str) -> str:
-    """The key of key=value, without the signs in front."""
+    """The key of key=value, without the characters in front."""
     return word.lstrip("+~").partition("=")[0]
 
 
@@ -84,5 +191,5 @@ def unreadable(word: str, error: Exception) -> str:
     detail = next((line for line in reason if not line.startswith(("Error parsing", "See http"))), reason[0])
     return (
         f"{word}: the value of {key_of(word)} cannot be read ({detail}). "
-        f"A list is [a,b]; text with other signs stands in quotes: '{key_of(word)}=\"…\"'"
+        f"A list is [a,b]; text with other characters is in quotes: '{key_of(word)}=\"…\"'"
     )

@@ -1,196 +1,261 @@
-"""What each key of a configuration may hold."""
+"""What train.py, finetune.py and evaluate.py can be told: every key with its type and range.
 
-import math
-from collections.abc import Mapping
-from typing import Any
+What belongs to one method alone stands in that method's file (asd/methods), as a subclass of `RunConfig`.
+"""
 
-from asd.config.rules import ANYTHING, COUNT, FLAG, NULL, PATH, WORD, AnyOf, Choice, ListOf, Number, Rule, Text, or_null
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-LENGTH = AnyOf((COUNT, Choice((-1,))))  # −1: not given
-SEED = Number(0, 2**31 - 1, whole=True)
-DEVICES = AnyOf((COUNT, Choice((-1, "auto")), ListOf(Number(0, whole=True), least=1)))
-PRECISIONS = ("auto", "32-true", "32", "bf16-mixed", "bf16-true", "16-mixed", "16-true", "64-true", "64", 32, 64)
-STRATEGIES = ("auto", "ddp", "ddp_find_unused_parameters_true", "ddp_find_unused_parameters_false")
+from annotated_types import Ge, Gt, Le, MinLen
+from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
-# The arguments of Lightning's Trainer. Left out is what the framework sets itself, what would end a training before its
-# schedule does, and what belongs to things that it does not have, such as sharded models.
-TRAINER: dict[str, Rule] = {
-    "accelerator": Choice(("auto", "cpu", "gpu", "cuda", "mps")),
-    "benchmark": or_null(FLAG),
-    "detect_anomaly": FLAG,
-    "deterministic": Choice((True, False, "warn", None)),
-    "devices": DEVICES,
-    "gradient_clip_algorithm": Choice(("norm", "value", None)),
-    "gradient_clip_val": or_null(Number(1e-12)),
-    "inference_mode": FLAG,
-    "log_every_n_steps": or_null(COUNT),
-    "max_epochs": LENGTH,
-    "max_steps": LENGTH,
-    "num_nodes": COUNT,
-    "precision": Choice(PRECISIONS),
-    "profiler": Choice(("simple", "advanced", "pytorch", None)),
-    "strategy": Choice(STRATEGIES),
-}
+from asd.config.components import Component, Count, NeighbourSettings, Seed, Settings, UserPath, Word, one_of
+from asd.config.messages import Says
 
-_POLICY = ("error", "skip")
-_DATA: dict[str, Rule] = {
-    "data.root": Text(meaning="the path of a folder"),
-    "data.cache": PATH,
-    "data.on_bad_clip": Choice(_POLICY),
-}
+OUTPUTS = Path("outputs")
 
-_LOGGER: dict[str, Rule] = {
-    "logger.kind": Choice(("csv", "wandb")),
-    "logger.project": PATH,
-    "logger.entity": or_null(PATH),
-    "logger.mode": Choice(("auto", "online", "offline")),
-    "logger.clips_mb": Number(0, 10_000),
-}
-
-_TRAINING: dict[str, Rule] = {
-    "name": WORD,
-    "machine": Text(WORD.pattern, "the name of one machine; several are a sweep, -m machine=fan,pump"),
-    "seed": SEED,
-    "overwrite": FLAG,
-    "phase": Choice(("train",)),
-    "sampling": Choice(("source", "target_step")),
-    "batch_size": Number(2, 65536, whole=True),
-    "mixup.weight": ListOf(Number(0, 1), 2),
-    "mixup.probability": Number(0, 1),
-    "optimizer.lr": Number(1e-12, 1e3),
-    "optimizer.momentum": Number(0, 1),
-    "optimizer.nesterov": FLAG,
-    "optimizer.weight_decay": Number(0),
-    "optimizer.schedule": Choice(("cosine", "constant")),
-    "input.name": WORD,
-    "input.sample_rate": COUNT,
-    "input.n_fft": Number(2, 65536, whole=True),
-    "input.hop_length": COUNT,
-    "input.n_frames": COUNT,
-    "input.n_bins": COUNT,
-    "input.pair_mean": FLAG,
-    "input.scale": Choice(("linear", "power", "log")),
-    "input.pad": Choice(("reflect", "zeros")),
-    "input.standardise": Choice(("piece", "frequency", "none")),
-    "loss.margin": Number(0, math.pi / 2),
-    "loss.scale": Number(1e-6, 1e6),
-    "loss.sub_centers": COUNT,
-    "loss.mixed_loss": Choice(("both", "main", "margin_on_main")),
-    **_DATA,
-    "data.name": WORD,
-    "data.bank": Choice(("auto", "mmap", "ram", "device")),
-    "data.workers": Number(0, 256, whole=True),
-    "data.simulate": NULL,
-    "data.simulate.sections": Number(2, 100, whole=True),
-    "data.simulate.source": Number(1, 10_000, whole=True),
-    "data.simulate.target": Number(1, 10_000, whole=True),
-    "data.simulate.test": Number(1, 5_000, whole=True),
-    "data.simulate.seed": SEED,
-    "backbone._target_": Text(r"asd\.models\.[\w.]+", "a class under asd.models"),
-    "backbone.name": WORD,
-    "backbone.embedding_dim": COUNT,
-    "backbone.*": ANYTHING,
-    **{f"trainer.{name}": rule for name, rule in TRAINER.items()},
-    **_LOGGER,
-    "save.every_n_minutes": or_null(Number(0)),
-    "save.every_n_steps": or_null(COUNT),
-    "channels_last": FLAG,
-    "compile": AnyOf((FLAG, Choice(("auto", "cudagraphs")))),
-    "speed.from_steps": COUNT,
-    **{f"speed.{device}.{what}": ListOf(WORD) for device in ("cpu", "cuda") for what in ("compile", "bf16")},
-    "allocator": Choice(("keep", "system")),
-    "progress": FLAG,
-    "quiet": FLAG,
-}
-
-_OF_ARCFACE = ("sampling", "mixup.", "optimizer.", "input.", "loss.", "backbone.", "channels_last", "compile", "speed.")
-
-# What the baselines share: what every training has, and log-mel windows learnt with Adam.
-_WINDOWS: dict[str, Rule] = {
-    **{key: rule for key, rule in _TRAINING.items() if not key.startswith(_OF_ARCFACE)},
-    "trainer.devices": Choice((1,)),  # an epoch's windows are counted for one process
-    "trainer.num_nodes": Choice((1,)),
-    "sampling": Choice(("windows",)),
-    "hold_out": Number(0, 0.9),
-    "weights": or_null(PATH),
-    "optimizer.lr": Number(0, 1e3),
-    "optimizer.beta1": Number(0, 0.999999),
-    "optimizer.beta2": Number(0, 0.999999999),
-    "optimizer.epsilon": Number(1e-30, 1),
-    "input.name": WORD,
-    "input.sample_rate": COUNT,
-    "input.n_fft": Number(2, whole=True),
-    "input.hop_length": COUNT,
-    "input.n_mels": COUNT,
-    "input.power": Number(1e-3, 10),
-    "input.pad": Choice(("reflect", "zeros")),
-    "input.n_frames": COUNT,
-    "input.frame_hop": COUNT,
-    "backbone.name": WORD,
-    "backbone.batchnorm.epsilon": Number(1e-12, 1),
-    "backbone.batchnorm.momentum": Number(0, 1),
-}
-
-BASELINES: dict[str, dict[str, Rule]] = {
-    "autoencoder": {
-        **_WINDOWS,
-        "method": Choice(("autoencoder",)),
-        "backbone.n_hidden": COUNT,
-        "backbone.n_bottleneck": COUNT,
-    },
-    "mobilenetv2": {
-        **_WINDOWS,
-        "method": Choice(("mobilenetv2",)),
-        "backbone.width": Choice((0.35, 0.5, 0.75, 1.0, 1.4)),
-    },
-}
-
-OF_METHOD: dict[str, dict[str, Rule]] = {"arcface": _TRAINING, **BASELINES}
-
-SCHEMAS: dict[str, dict[str, Rule]] = {
-    "train": {**BASELINES["autoencoder"], **BASELINES["mobilenetv2"], **_TRAINING},  # any key of any method
-    "finetune": {
-        **_TRAINING,
-        "phase": Choice(("finetune",)),
-        "freeze.parts": ListOf(WORD),
-        "checkpoint": or_null(PATH),
-    },
-    "evaluate": {
-        "name": WORD,
-        "machine": AnyOf((NULL, WORD, ListOf(WORD, least=1))),
-        "seed": SEED,
-        "phase": or_null(WORD),
-        "ensemble": Choice(("mean", "zscore", "rank")),
-        "log_odds.formula": Choice(("official_2021", "corrected_2022")),
-        "log_odds.hop": COUNT,
-        "logmel_neighbour": FLAG,
-        "overwrite": FLAG,
-        "accelerator": Choice(("auto", "cpu", "gpu")),
-        "precision": Choice(("auto", 32, "bf16")),
-        "progress": FLAG,
-        "quiet": FLAG,
-        **_DATA,
-        "data.root": or_null(PATH),
-        "data.on_bad_clip": or_null(Choice(_POLICY)),
-        **_LOGGER,
-        "scorer.name": WORD,
-        "scorer.n_neighbors": COUNT,
-        "scorer.stride": COUNT,
-        "scorer.aggregation": Choice(("mean", "max")),
-        "scorer.references": Choice(("both", "source", "target", "nearest")),
-    },
-}
+Machine = Annotated[Word, Says("the name of one machine; several are a sweep, -m machine=fan,pump")]
+Length = Annotated[int, Ge(1)] | Literal[-1]
+OnBadClip = Literal["error", "skip"]
+Callback = Annotated[Component, Says("a component: _target_ and its arguments")]
+Trust = Annotated[list[Word], Says("a list of names of packages, such as [mylab]")]
 
 
-def schema_of(config: Mapping[str, Any], script: str) -> dict[str, Rule]:
-    """The rules for a composed configuration: its script's, and of a training its method's alone.
+class SimulateConfig(Settings):
+    """Sizes of a simulated factory, made on first use."""
 
-    Raises:
-        ValueError: A baseline cannot be fine-tuned.
+    sections: Annotated[int, Ge(1), Le(100)] = Field(description="sections of a machine")
+    source: Annotated[int, Ge(1), Le(10_000)] = Field(description="training clips of a section in the source domain")
+    target: Annotated[int, Ge(1), Le(10_000)] = Field(description="training clips of a section in the target domain")
+    test: Annotated[int, Ge(1), Le(5_000)] = Field(
+        description="normal, and as many anomalous, test clips per section and domain"
+    )
+    seed: Seed = Field(description="other seeds are other factories")
+
+
+class DataConfig(Settings):
+    """Where clips come from."""
+
+    name: Word = Field(description="of the data set")
+    root: Annotated[UserPath, Says("the path of a folder")] = Field(description="folder of the recordings")
+    cache: UserPath = Field(description="folder for decoded recordings")
+    bank: Literal["auto", "mmap", "ram", "device"] = Field(description="where decoded clips lie while training")
+    workers: Annotated[int, Ge(0), Le(256)] = Field(description="processes that read ahead")
+    on_bad_clip: OnBadClip = Field(description="skip: leave unusable clips out and list them")
+    simulate: SimulateConfig | None = Field(None, description="the simulated factory's sizes; null: real recordings")
+    fingerprint: str | None = Field(None, description="identity of the recordings; set by the framework")
+
+
+class TrainerConfig(Settings):
+    """Arguments of Lightning's Trainer.
+
+    Left out is what the framework sets itself, and what belongs to things that it does not have (sharded models).
     """
-    method = config.get("method")
-    if method is None:
-        return _TRAINING if script == "train" else SCHEMAS[script]
-    if script == "finetune":
-        raise ValueError(f"method={method}: a baseline has one phase: python train.py method={method}")
-    return BASELINES[method]
+
+    max_epochs: Length = Field(description="length of the training; -1: not given")
+    max_steps: Length = Field(description="length in steps, instead of epochs; -1: not given")
+    accelerator: Literal["auto", "cpu", "gpu", "cuda", "mps"] = Field(description="what computes")
+    devices: Count | Literal[-1, "auto"] | Annotated[list[Annotated[int, Ge(0)]], MinLen(1)] = Field(
+        description="how many devices train one run, or which"
+    )
+    precision: Literal[
+        "auto", "32-true", "32", "bf16-mixed", "bf16-true", "16-mixed", "16-true", "64-true", "64", 32, 64
+    ] = Field(description="auto: as measured for the network (conf/speed)")
+    strategy: Literal["auto", "ddp", "ddp_find_unused_parameters_true", "ddp_find_unused_parameters_false"] = Field(
+        "auto", description="how several devices train together"
+    )
+    num_nodes: Count = Field(1, description="machines that train one run")
+    benchmark: bool | None = Field(None, description="let cuDNN look for the quickest algorithms")
+    detect_anomaly: bool = Field(False, description="look for the operation that made a NaN; slow")
+    deterministic: bool | Literal["warn"] | None = Field(None, description="refuse operations that do not repeat")
+    gradient_clip_algorithm: Literal["norm", "value"] | None = Field(None, description="what is clipped")
+    gradient_clip_val: Annotated[float, Ge(1e-12)] | None = Field(None, description="bound of the gradients")
+    inference_mode: bool = Field(True, description="Lightning's inference mode")
+    log_every_n_steps: Count | None = Field(None, description="for loggers of Lightning's")
+    profiler: Literal["simple", "advanced", "pytorch"] | None = Field(None, description="Lightning's profiler")
+
+    @model_validator(mode="after")
+    def check(self) -> Self:
+        """Arguments that do not go together."""
+        problems = []
+        if self.max_epochs < 0 and self.max_steps < 0:
+            problems.append(
+                "trainer.max_epochs=-1 and trainer.max_steps=-1: a training needs a length; "
+                "give one of them, at least 1"
+            )
+        if self.accelerator == "cpu" and str(self.precision).startswith("16"):
+            problems.append(
+                f"trainer.precision={self.precision} needs a GPU: give 32-true, or another trainer.accelerator"
+            )
+        if self.accelerator == "cpu" and (isinstance(self.devices, list) or self.devices == -1):
+            problems.append(
+                f"trainer.devices={self.devices} names GPUs: with trainer.accelerator=cpu give a number of processes"
+            )
+        if problems:
+            raise ValueError("\n".join(problems))
+        return self
+
+
+class SaveConfig(Settings):
+    """When checkpoints are kept, besides the one at the end and the one when interrupted."""
+
+    every_n_minutes: Annotated[float, Ge(0.0)] | None = Field(description="null: not by the clock")
+    every_n_steps: Count | None = Field(description="null: not by the number of steps")
+
+
+class FreezeConfig(Settings):
+    """What does not learn in phase 2."""
+
+    parts: list[Word] = Field(description="strategies (until_last_block, backbone, arcface) and names of parts")
+
+
+class DeviceSpeed(Settings):
+    """For which networks a way of computing pays on a device."""
+
+    compile: list[Word]
+    bf16: list[Word]
+
+
+class SpeedConfig(Settings):
+    """What compile=auto and trainer.precision=auto stand for, as measured."""
+
+    from_steps: Count = Field(description="shorter runs are computed plainly")
+    cpu: DeviceSpeed
+    cuda: DeviceSpeed
+
+
+def _empty_if_none(value: Any) -> Any:
+    return {} if value is None else value
+
+
+Components = Annotated[
+    dict[str, Callback | None],
+    BeforeValidator(_empty_if_none),
+    Says("a mapping of names to components, each with _target_"),
+]
+
+
+class RunConfig(Settings):
+    """What every training has, whatever its method; each method adds its own keys."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    PHASES: ClassVar[tuple[str, ...]] = ("train",)
+
+    name: Word = Field(description="of the grid: outputs/<name>/")
+    machine: Machine = Field(description="the machine to train on")
+    seed: Seed = Field(description="same seed, same bytes on the CPU")
+    overwrite: bool = Field(description="train a finished run again")
+    phase: Literal["train", "finetune"] = Field(description="set by the script")
+    method: Component = Field(description="how data, network and scorer make a run")
+    data: DataConfig
+    trainer: TrainerConfig
+    callbacks: Components = Field({}, description="Lightning callbacks, by any name")
+    logger: Components = Field({}, description="Lightning loggers, by any name, beside the record that is always kept")
+    save: SaveConfig
+    freeze: FreezeConfig | None = Field(None, description="finetune.py: what does not learn")
+    checkpoint: UserPath | None = Field(None, description="finetune.py: of phase 1; null: the run at the same address")
+    objective: Word = Field("loss", description="the figure that train.py returns to a sweeper (docs/clusters.md)")
+    allocator: Literal["keep", "system"] = Field(description="keep freed memory for the next step, on the CPU")
+    progress: bool = Field(description="bars in a terminal, now and then a line elsewhere")
+    quiet: bool = Field(description="neither progress nor remarks, only mistakes")
+    code: dict[str, str] = Field({}, description="version or hash of code from outside; set by the framework")
+
+    @property
+    def system(self) -> str:
+        """What the run's folder is called, without seed and phase."""
+        raise NotImplementedError
+
+    @property
+    def phase_folder(self) -> str:
+        """The last part of a run's address: train, or finetune-<what is frozen>."""
+        if self.phase == "train" or self.freeze is None:
+            return self.phase
+        return "finetune-" + ("+".join(self.freeze.parts) or "none")
+
+    def folder(self, phase: str | None = None) -> Path:
+        """The folder that this configuration always means; `phase` names another phase of the same run."""
+        return OUTPUTS / self.name / self.machine / f"{self.system}-s{self.seed}" / (phase or self.phase_folder)
+
+    def with_values(self, **values: Any) -> Self:
+        """The same configuration with other values; groups are given whole."""
+        return self.model_copy(update=values)
+
+
+class NamedComponent(Component):
+    """A component whose name is part of the run's address."""
+
+    name: Word
+
+
+class BackboneComponent(NamedComponent):
+    """A network."""
+
+    embedding_dim: Count | None = None
+
+
+class EvaluateDataConfig(Settings):
+    """Where the recordings are now."""
+
+    root: UserPath | None = Field(description="only if the data moved since training")
+    cache: UserPath = Field(description="folder for decoded recordings")
+    on_bad_clip: OnBadClip | None = Field(description="null: as in training")
+
+
+class LogOddsConfig(Settings):
+    """How the MobileNetV2 baseline is scored (docs/baselines.md)."""
+
+    formula: Literal["official_2021", "corrected_2022"] = Field(description="Table 2's has a parenthesis misplaced")
+    hop: Count = Field(description="columns from one image of a clip to the next")
+
+
+class EvaluateConfig(Settings):
+    """What evaluate.py can be told."""
+
+    name: Word = Field(description="of the grid: outputs/<name>/")
+    machine: Word | Annotated[list[Word], MinLen(1)] | None = Field(
+        description="one, a list such as [fan,pump], or null: all that have runs"
+    )
+    seed: Seed = Field(description="of the runs that the submissions choose among")
+    phase: Word | None = Field(description="null: the only fine-tuning there is, else train")
+    ensemble: Literal["mean", "zscore", "rank"] = Field(description="how a submission averages its members")
+    log_odds: LogOddsConfig
+    logmel_neighbour: bool = Field(description="also score nearest neighbour on mean log-mel")
+    overwrite: bool = Field(description="score again what is scored")
+    accelerator: Literal["auto", "cpu", "gpu"] = Field(description="what computes")
+    precision: Literal["auto", 32, "bf16"] = Field(description="of embedding")
+    scorer: one_of(NeighbourSettings)  # type: ignore[valid-type]
+    data: EvaluateDataConfig
+    logger: Components = Field({}, description="W&B, where its results are to be mirrored")
+    trust: Trust = Field([], description="packages whose code runs may name")
+    progress: bool = Field(description="bars in a terminal, now and then a line elsewhere")
+    quiet: bool = Field(description="neither progress nor remarks, only the table and mistakes")
+
+    @property
+    def machines(self) -> list[str] | None:
+        """The machines asked for; None for all that have runs."""
+        return [self.machine] if isinstance(self.machine, str) else self.machine
+
+
+class MixupConfig(Settings):
+    """Mixing of waveforms (Report 2.3)."""
+
+    weight: Annotated[list[Annotated[float, Ge(0.0), Le(1.0)]], MinLen(2)] = Field(
+        description="λ of the partner, uniform between the two"
+    )
+    probability: Annotated[float, Ge(0.0), Le(1.0)] = Field(description="of mixing a clip at all")
+
+    @model_validator(mode="after")
+    def check(self) -> Self:
+        """The lower weight comes first."""
+        if len(self.weight) != 2:
+            raise ValueError(f"mixup.weight={self.weight} is not allowed: give a list of 2, each a number from 0 to 1")
+        low, high = self.weight
+        if low > high:
+            raise ValueError(
+                f"mixup.weight=[{low:g},{high:g}]: the first must not be above the second; give [{high:g},{low:g}]"
+            )
+        return self
+
+
+Positive = Annotated[float, Gt(0.0)]

@@ -1,36 +1,58 @@
-"""Which code a configuration may name. Backbones have a rule of their own (models/build)."""
+"""Which code may be named by whom.
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+What a user types, and their own `conf/`, may name any code. What comes out of a run's folder or a checkpoint is data:
+it may name classes of this package, of the libraries named here, and of packages that the user trusts by name
+(docs/security.md).
+"""
 
-# Where Hydra's launcher, sweeper, callbacks and log handlers may come from.
-TRUSTED = ("hydra.", "hydra_plugins.", "asd.", "logging.", "colorlog.")
-NAMES_CODE = ("_target_", "()", "class")  # Hydra's word for it, and those of logging.config
+import importlib
+import importlib.util
+import os
+from collections.abc import Iterable
+
+PACKAGE = "asd"
+LIBRARIES = ("torch.nn", "torch.optim", "pytorch_lightning.callbacks", "pytorch_lightning.loggers")
+ENVIRONMENT = "ASD_TRUST"  # more packages, separated by commas
 
 
-def refuse_foreign_targets(values: Any, key: str) -> None:
-    """Looks for names of code anywhere in a configuration.
+def trusted_packages(trust: Iterable[str] = ()) -> set[str]:
+    """The packages that the user trusts: those given, and those of the environment."""
+    given = os.environ.get(ENVIRONMENT, "").replace(",", " ").split()
+    return {*trust, *given}
+
+
+def require_trusted(target: str, key: str, trust: Iterable[str] = ()) -> None:
+    """Makes sure that code which a file names may be imported; nothing is imported that may not.
 
     Args:
-        values: Plain values, nested.
-        key: What messages call them.
+        target: Whole name, as it is in the file.
+        key: What messages call the place, such as `outputs/…/config.yaml: backbone`.
+        trust: Names of packages that the user trusts.
 
     Raises:
-        ValueError: Code from outside of the trusted libraries.
+        ValueError: It may not, or there is no such class.
     """
-    for where, target in named_code(values, key):
-        if not str(target).startswith(TRUSTED):
-            allowed = ", ".join(f"{prefix}*" for prefix in TRUSTED)
-            raise ValueError(f"{where}={target} is not allowed: code comes from {allowed} only")
+    root = target.partition(".")[0]
+    if root in trusted_packages(trust):
+        return
+    if not any(target.startswith(f"{name}.") for name in (PACKAGE, *LIBRARIES)):
+        raise ValueError(
+            f"{key} names code of the package {root}, {target}: give trust=[{root}] (or --trust {root}, or "
+            f"{ENVIRONMENT}={root}) if it is yours"
+        )
+    if not is_own_class(target):
+        raise ValueError(f"{key}: {target} is not a class of {root}")
 
 
-def named_code(values: Any, key: str) -> Iterator[tuple[str, Any]]:
-    """Each dotted key that names code, with the name."""
-    if isinstance(values, Mapping):
-        for name, value in values.items():
-            if name in NAMES_CODE and not isinstance(value, Mapping):
-                yield f"{key}.{name}", value
-            yield from named_code(value, f"{key}.{name}")
-    elif isinstance(values, list):
-        for place, value in enumerate(values):
-            yield from named_code(value, f"{key}[{place}]")
+def is_own_class(target: str) -> bool:
+    """Whether a whole name is that of a class which its own package defines, and not of what a module imported."""
+    module, _, name = target.rpartition(".")
+    try:
+        if importlib.util.find_spec(module) is None:
+            return False
+    except (ImportError, AttributeError, ValueError):
+        return False
+    found = getattr(importlib.import_module(module), name, None)
+    allowed = next(package for package in (PACKAGE, *LIBRARIES) if target.startswith(f"{package}."))
+    defined = getattr(found, "__module__", "")
+    return isinstance(found, type) and (defined == allowed or defined.startswith(f"{allowed}."))

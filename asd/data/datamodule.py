@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytorch_lightning as pl
 import torch
@@ -10,10 +10,10 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from asd.data.decoding import FULL_SCALE
-from asd.data.sampling import Share, StepPlan
+from asd.data.sampling import BatchPlan, RankSlice
 from asd.data.waveforms import WaveformBank
+from asd.features.input import Input
 from asd.features.mixup import mix
-from asd.features.spectrogram import SpectrogramSettings, first_sample, pieces
 
 
 class StepWindows(NamedTuple):
@@ -40,7 +40,7 @@ class TrainingBatch(NamedTuple):
     """One training step as the network sees it.
 
     Attributes:
-        pieces: (batch, 1, bins, frames) standardised spectrogram pieces of mixed clips.
+        pieces: (batch, …) pieces of mixed clips, such as (batch, 1, bins, frames) of standardised spectrograms.
         section: (batch,) class of the clip.
         partner_section: (batch,) class of the clip mixed in.
         mix_weight: (batch,) weight of the clip mixed in.
@@ -57,31 +57,31 @@ class TrainingBatch(NamedTuple):
 class Steps(Dataset[StepWindows]):
     """Training steps by their number: exactly the samples that a step's pieces need."""
 
-    def __init__(self, bank: WaveformBank, plan: StepPlan, settings: SpectrogramSettings) -> None:
+    def __init__(self, bank: WaveformBank, plan: BatchPlan, input: Input) -> None:
         self.bank = bank
         self.plan = plan
-        self.settings = settings
+        self.input = input
 
     def __getitem__(self, step: int) -> StepWindows:
         """The windows of one step; a pair ends where its shorter clip does (Report 2.3)."""
-        draw = self.plan.draw(step)
-        clip, partner = torch.from_numpy(draw.clip), torch.from_numpy(draw.partner)
+        indices = self.plan.indices(step)
+        clip, partner = torch.from_numpy(indices.clip), torch.from_numpy(indices.partner)
         length = torch.minimum(self.bank.lengths[clip], self.bank.lengths[partner])
-        start = first_sample(torch.from_numpy(draw.first_column), self.settings)
+        start = self.input.first_sample(torch.from_numpy(indices.position))
         both = self.bank.windows_int16(
             torch.cat([clip, partner]),
             torch.cat([start, start]),
-            self.settings.window_length,
-            pad=self.settings.pad,
+            self.input.window_length,
+            pad=self.input.pad,
             clip_length=torch.cat([length, length]),
         )
         windows, partners = both.chunk(2)
         return StepWindows(
             windows,
             partners,
-            torch.from_numpy(draw.mix_weight),
-            torch.from_numpy(draw.section),
-            torch.from_numpy(draw.partner_section),
+            torch.from_numpy(indices.mix_weight),
+            torch.from_numpy(indices.section),
+            torch.from_numpy(indices.partner_section),
             clip,
         )
 
@@ -123,42 +123,59 @@ def trains_on_gpu(trainer: pl.Trainer | None) -> bool:
     return trainer is not None and trainer.strategy.root_device.type == "cuda"
 
 
-class MachineDataModule(pl.LightningDataModule):
-    """The training clips of one machine as batches of mixed pieces.
+class StepDataModule(pl.LightningDataModule):
+    """Training data whose batches are numbered steps.
 
     Args:
-        bank: The waveforms.
-        plan: Which clips make a step.
-        settings: Of the spectrogram.
+        plan: Which clips make a step: `n_steps_per_epoch`, and `indices(step)` with `clip` and `partner`, rows of the
+            table.
         workers: Processes that read ahead.
     """
 
-    def __init__(self, bank: WaveformBank, plan: StepPlan, settings: SpectrogramSettings, *, workers: int) -> None:
+    def __init__(self, plan: Any, *, workers: int) -> None:
         super().__init__()
-        self.bank = bank
         self.plan = plan
-        self.settings = settings
         self.workers = workers
 
-    def train_dataloader(self) -> DataLoader[StepWindows]:
-        """One item per step; of several processes that train together, each takes its share of every batch."""
-        ours = Share(self.plan, self.trainer.global_rank, self.trainer.world_size) if self.trainer else self.plan
+    def loader(self, steps: Dataset[Any], *, pin_memory: bool) -> DataLoader[Any]:
+        """One item per step; of an epoch under way, those that are left."""
         return DataLoader(
-            Steps(self.bank, ours, self.settings),
+            steps,
             batch_size=None,
             sampler=StepNumbers(self.plan.n_steps_per_epoch, self.n_done),
             num_workers=self.workers,
             multiprocessing_context=worker_context(self.workers),
-            persistent_workers=False,
-            pin_memory=trains_on_gpu(self.trainer) and self.bank.samples.device.type == "cpu",
+            pin_memory=pin_memory and trains_on_gpu(self.trainer),
         )
 
     def n_done(self) -> int:
         """The steps done so far."""
         return self.trainer.global_step if self.trainer else 0
 
+
+class MachineDataModule(StepDataModule):
+    """The training clips of one machine as batches of mixed pieces.
+
+    Args:
+        bank: The waveforms.
+        plan: Which clips make a step.
+        input: Windows of waveform to pieces.
+        workers: Processes that read ahead.
+    """
+
+    def __init__(self, bank: WaveformBank, plan: BatchPlan, input: Input, *, workers: int) -> None:
+        super().__init__(plan, workers=workers)
+        self.bank = bank
+        self.input = input
+
+    def train_dataloader(self) -> DataLoader[StepWindows]:
+        """Windows; of several processes that train together, each takes its share of every batch."""
+        trainer = self.trainer
+        ours = RankSlice(self.plan, trainer.global_rank, trainer.world_size) if trainer else self.plan
+        return self.loader(Steps(self.bank, ours, self.input), pin_memory=self.bank.samples.device.type == "cpu")
+
     def on_after_batch_transfer(self, batch: StepWindows, dataloader_idx: int) -> TrainingBatch:
         """Windows → mixup → pieces, on the device (Report 1.2 and 2.3)."""
         mixed = mix(batch.windows.float(), batch.partners.float(), batch.mix_weight)
-        found = pieces(mixed, self.settings, FULL_SCALE)
+        found = self.input(mixed, FULL_SCALE)
         return TrainingBatch(found, batch.section, batch.partner_section, batch.mix_weight, batch.clip)

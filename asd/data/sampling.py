@@ -16,7 +16,7 @@ ORDER, MIXING, TARGET_SECTION, TARGET_ORDER = range(4)
 
 
 @dataclass(frozen=True)
-class Draw:
+class BatchIndices:
     """One training step as index arrays, all (batch,).
 
     Attributes:
@@ -25,7 +25,7 @@ class Draw:
         section: int64, class of each clip: the position in `table.sections`.
         partner_section: int64, class of each partner.
         mix_weight: float32, weight of the partner; 0 where a clip stays as it is.
-        first_column: int64, first column of the piece in the spectrograms of both clips.
+        position: int64, of the window in both clips (asd/features/input).
     """
 
     clip: np.ndarray
@@ -33,19 +33,19 @@ class Draw:
     section: np.ndarray
     partner_section: np.ndarray
     mix_weight: np.ndarray
-    first_column: np.ndarray
+    position: np.ndarray
 
 
-class StepPlan(Protocol):
-    """Draws the clips of a step."""
+class BatchPlan(Protocol):
+    """Chooses the clips of each step."""
 
     n_steps_per_epoch: int
 
-    def draw(self, step: int) -> Draw:
-        """The draw of one step, a pure function of (seed, step)."""
+    def indices(self, step: int) -> BatchIndices:
+        """The indices of one step, a pure function of (seed, step)."""
 
 
-class Share:
+class RankSlice:
     """The part of each step that one of several processes takes; together they take the whole.
 
     Args:
@@ -54,19 +54,19 @@ class Share:
         n_ranks: Number of processes.
     """
 
-    def __init__(self, plan: StepPlan, rank: int, n_ranks: int) -> None:
+    def __init__(self, plan: BatchPlan, rank: int, n_ranks: int) -> None:
         self.plan = plan
         self.rank = rank
         self.n_ranks = n_ranks
         self.n_steps_per_epoch = plan.n_steps_per_epoch
 
-    def draw(self, step: int) -> Draw:
-        """The process's share of the draw of one step.
+    def indices(self, step: int) -> BatchIndices:
+        """The process's share of the indices of one step.
 
         Raises:
             ValueError: The processes cannot take equal shares.
         """
-        whole = self.plan.draw(step)
+        whole = self.plan.indices(step)
         each, rest = divmod(len(whole.clip), self.n_ranks)
         if rest:
             raise ValueError(
@@ -74,7 +74,7 @@ class Share:
                 f"take trainer.devices or batch_size (another result) so that it can"
             )
         ours = slice(self.rank * each, (self.rank + 1) * each)
-        return Draw(*(getattr(whole, field.name)[ours] for field in fields(whole)))
+        return BatchIndices(*(getattr(whole, field.name)[ours] for field in fields(whole)))
 
 
 class BalancedSource:
@@ -87,8 +87,7 @@ class BalancedSource:
         batch_size: Clips of a step.
         mix_range: Lowest and highest weight of the partner (Table 3: [0, 0.5)).
         mix_probability: Of mixing a clip at all.
-        n_frames: Columns of a piece.
-        n_columns: (clips,) columns of each clip's spectrogram.
+        n_positions: (clips,) positions of each clip that a window can be cut at (asd/features/input).
         seed: Of all randomness.
 
     Raises:
@@ -105,34 +104,32 @@ class BalancedSource:
         batch_size: int,
         mix_range: tuple[float, float],
         mix_probability: float,
-        n_frames: int,
-        n_columns: np.ndarray,
+        n_positions: np.ndarray,
         seed: int,
     ) -> None:
         check_arguments(batch_size, mix_range, mix_probability, seed)
-        check_columns(table, n_frames, n_columns)
+        check_positions(table, n_positions)
         self.batch_size = batch_size
         self.mix_range = mix_range
         self.mix_probability = mix_probability
-        self.n_frames = n_frames
-        self.n_columns = n_columns
+        self.n_positions = n_positions
         self.seed = seed
         self.clips = {domain: clips_by_section(table, domain) for domain in self.domains}
         self.source = self.clips["source"]
         n_clips = sum(len(clips) for clips in self.source)
         self.n_steps_per_epoch = max(1, -(-n_clips // batch_size))
 
-    def draw(self, step: int) -> Draw:
-        """The draw of one step, counted from 0 over all epochs."""
+    def indices(self, step: int) -> BatchIndices:
+        """The indices of one step, counted from 0 over all epochs."""
         slot = step * self.batch_size + np.arange(self.batch_size)
         section, number = slot % len(self.source), slot // len(self.source)
         clip = self._clips(section, number, step)
         random = np.random.default_rng([self.seed, MIXING, step])
         partner_section = (section + random.integers(1, len(self.source), self.batch_size)) % len(self.source)
         partner = pick(self._pools(step), partner_section, random)
-        columns = np.minimum(self.n_columns[clip], self.n_columns[partner])
-        first_column = random.integers(0, columns - self.n_frames, endpoint=True)
-        return Draw(clip, partner, section, partner_section, self._mix_weight(random), first_column)
+        n_positions = np.minimum(self.n_positions[clip], self.n_positions[partner])
+        position = random.integers(0, n_positions - 1, endpoint=True)
+        return BatchIndices(clip, partner, section, partner_section, self._mix_weight(random), position)
 
     def _clips(self, section: np.ndarray, number: np.ndarray, step: int) -> np.ndarray:
         """The clip of each slot: the `number`-th that its section hands out."""
@@ -228,11 +225,12 @@ def check_arguments(batch_size: int, mix_range: tuple[float, float], mix_probabi
         raise ValueError(f"seed={seed}: must not be negative")
 
 
-def check_columns(table: ClipTable, n_frames: int, n_columns: np.ndarray) -> None:
-    """Raises ValueError where the columns are not those of the table, or a training clip has too few."""
-    if n_columns.shape != (len(table),):
-        raise ValueError(f"n_columns of shape {n_columns.shape}: must be ({len(table)},), one per clip of the table")
-    short = np.flatnonzero(table.is_train & (n_columns < n_frames))
+def check_positions(table: ClipTable, n_positions: np.ndarray) -> None:
+    """Raises ValueError where the positions are not those of the table, or a training clip has none."""
+    if n_positions.shape != (len(table),):
+        raise ValueError(
+            f"n_positions of shape {n_positions.shape}: must be ({len(table)},), one per clip of the table"
+        )
+    short = np.flatnonzero(table.is_train & (n_positions < 1))
     if len(short):
-        path, n_found = table.path[short[0]], n_columns[short[0]]
-        raise ValueError(f"{path}: {n_found} columns, a piece needs {n_frames}; {len(short)} such training clips")
+        raise ValueError(f"{table.path[short[0]]}: shorter than a piece; {len(short)} such training clips")

@@ -7,64 +7,16 @@ processors. A score sums a hundred thousand of them, so the same logarithm is ta
 """
 
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Literal
 
 import librosa
 import numpy as np
 import torch
 from torch import Tensor
 
-from asd.features.spectrogram import CHOICES, check_choice
+from asd.config.components import LogMelSettings
 
 EPSILON = sys.float_info.epsilon  # the organisers' floor below the logarithm: 2.2e-16, −156.5 dB
-
-
-@dataclass(frozen=True)
-class LogMelSettings:
-    """How a waveform becomes windows.
-
-    Attributes:
-        sample_rate: Of the recordings, in Hz.
-        n_fft: Length of the Fourier transform and of its Hann window, in samples; even.
-        hop_length: From one column to the next, in samples.
-        n_mels: Mel filters, Slaney's scale and normalisation.
-        power: Of the magnitude; 2 gives energies.
-        pad: What lies beyond a clip's ends: its mirror image ("reflect") or silence ("zeros").
-        n_frames: Columns of a window.
-        frame_hop: From one training window of a clip to the next, in columns.
-    """
-
-    sample_rate: int
-    n_fft: int
-    hop_length: int
-    n_mels: int
-    power: float
-    pad: Literal["reflect", "zeros"]
-    n_frames: int
-    frame_hop: int
-
-    def __post_init__(self) -> None:
-        """Raises ValueError where a setting is out of range."""
-        for name in ("sample_rate", "n_fft", "hop_length", "n_mels", "power", "n_frames", "frame_hop"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"input.{name}={getattr(self, name)}: must be greater than 0")
-        check_choice("pad", self.pad, CHOICES["pad"])
-        if self.n_fft % 2:
-            raise ValueError(f"input.n_fft={self.n_fft}: must be even, so that a column has a middle sample")
-
-    @property
-    def min_samples(self) -> int:
-        """Samples of the shortest clip that gives a whole window and can be padded."""
-        whole_window = (self.n_frames - 1) * self.hop_length
-        return max(whole_window, self.n_fft // 2 + 1 if self.pad == "reflect" else 1)
-
-
-def logmel_settings(values: Mapping[str, Any]) -> LogMelSettings:
-    """The settings that a configuration's input describes; its `name` is only what people call it."""
-    return LogMelSettings(**{key: value for key, value in values.items() if key != "name"})
 
 
 def log_mel(padded: Tensor, settings: LogMelSettings) -> Tensor:

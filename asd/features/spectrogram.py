@@ -6,85 +6,19 @@ samples, so a window of the waveform is cut first and transformed alone: the sam
 The order is magnitude → mean of bin pairs → scale → standardise. Windows are real, in [−1, 1).
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Literal, TypeVar
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 
-CHOICES = {
-    "scale": ("linear", "power", "log"),
-    "pad": ("reflect", "zeros"),
-    "standardise": ("piece", "frequency", "none"),
-}
+from asd.config.components import SpectrogramSettings
 
 # Magnitudes of a 16-bit recording lie above 1e-4: what is below these is silence, which must not be divided by 0.
 LOG_FLOOR = 1e-8
 SMALLEST_DEVIATION = 1e-12
 
 Column = TypeVar("Column", int, Tensor)
-
-
-@dataclass(frozen=True)
-class SpectrogramSettings:
-    """How a waveform becomes pieces (Report 1.2, Table 3).
-
-    Attributes:
-        sample_rate: Of the recordings, in Hz.
-        n_fft: Length of the Fourier transform and of its Hann window, in samples; even.
-        hop_length: From one column to the next, in samples.
-        n_frames: Columns of a piece.
-        n_bins: Rows of a piece: n_fft / 2 + 1, or half as many with `pair_mean`.
-        scale: Magnitude as it is ("linear"), squared ("power") or its logarithm ("log").
-        pair_mean: Whether neighbouring rows are averaged, two by two.
-        pad: What lies beyond a clip's ends: its mirror image ("reflect") or silence ("zeros").
-        standardise: One mean and deviation for each piece ("piece"), for each of its rows ("frequency"), or "none".
-    """
-
-    sample_rate: int
-    n_fft: int
-    hop_length: int
-    n_frames: int
-    n_bins: int
-    scale: Literal["linear", "power", "log"]
-    pair_mean: bool
-    pad: Literal["reflect", "zeros"]
-    standardise: Literal["piece", "frequency", "none"]
-
-    def __post_init__(self) -> None:
-        """Raises ValueError where the settings are out of range or do not fit each other."""
-        for name in ("sample_rate", "n_fft", "hop_length", "n_frames", "n_bins"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name}={getattr(self, name)}: must be at least 1")
-        for name, allowed in CHOICES.items():
-            check_choice(name, getattr(self, name), allowed)
-        if self.n_fft % 2:
-            raise ValueError(f"n_fft={self.n_fft}: must be even, so that a column has a middle sample")
-        n_rows, merged = self.n_fft // 2 + 1, 2 if self.pair_mean else 1
-        if self.n_bins * merged != n_rows:
-            raise ValueError(
-                f"n_bins={self.n_bins} with n_fft={self.n_fft} and pair_mean={self.pair_mean}: the transform has "
-                f"{n_rows} bins{', halved by pair_mean' if self.pair_mean else ''}; set n_bins={n_rows / merged:g} "
-                f"or n_fft={2 * (self.n_bins * merged - 1)}"
-            )
-
-    @property
-    def window_length(self) -> int:
-        """Samples that the columns of one piece need."""
-        return (self.n_frames - 1) * self.hop_length + self.n_fft
-
-
-def spectrogram_settings(values: Mapping[str, Any]) -> SpectrogramSettings:
-    """The settings that a configuration's input group describes; its `name` is only what people call it."""
-    return SpectrogramSettings(**{key: value for key, value in values.items() if key != "name"})
-
-
-def check_choice(name: str, value: str, allowed: tuple[str, ...]) -> None:
-    """Raises ValueError where a value is none of the allowed ones."""
-    if value not in allowed:
-        raise ValueError(f"{name}={value}: must be one of {', '.join(allowed)}")
 
 
 def n_columns(n_samples: int, settings: SpectrogramSettings) -> int:
@@ -147,7 +81,6 @@ def to_scale(spectrogram: Tensor, scale: str) -> Tensor:
         spectrogram: Magnitudes, any shape.
         scale: "linear", "power" or "log".
     """
-    check_choice("scale", scale, CHOICES["scale"])
     if scale == "power":
         return spectrogram.square()
     if scale == "log":
@@ -162,7 +95,6 @@ def standardise(spectrogram: Tensor, how: str) -> Tensor:
         spectrogram: (pieces, bins, frames).
         how: "piece", "frequency" or "none".
     """
-    check_choice("standardise", how, CHOICES["standardise"])
     if how == "none":
         return spectrogram
     dim = (1, 2) if how == "piece" else (2,)

@@ -54,7 +54,7 @@ class Grid:
         """Runs all; a signal is passed to what runs, keeps the rest from starting, and then takes its usual way."""
         with listening(self.take_signal):
             while self.running or (self.waiting and self.received is None):
-                self.fill()
+                self.start_jobs()
                 for sentinel in wait(list(self.running)) if self.running else ():
                     assert isinstance(sentinel, int)
                     self.reap(sentinel)
@@ -69,7 +69,7 @@ class Grid:
             if running.process.is_alive():
                 os.kill(running.process.pid or 0, passed)
 
-    def fill(self) -> None:
+    def start_jobs(self) -> None:
         """Starts runs as long as there are slots."""
         while self.free and self.waiting and self.received is None:
             number = self.n_jobs - len(self.waiting) + 1
@@ -83,13 +83,13 @@ class Grid:
                 self.running[process.sentinel] = Running(process, job, slot)
 
     def reap(self, sentinel: int) -> None:
-        """Takes leave of a run whose process has ended."""
+        """Records how a process ended and frees its slot."""
         process, job, slot = self.running.pop(sentinel)
         process.join()
         assert process.pid is not None
         assert process.exitcode is not None
         end_group(process.pid)
-        leave_word(job.run, process.exitcode, process.pid)
+        record_death(job.run, process.exitcode, process.pid)
         if slot.to_log:
             print(f"{job.run.path}: {read_status(job.run)['state']}", flush=True)
         process.close()
@@ -129,7 +129,7 @@ def listening(handler: "signal._HANDLER") -> Iterator[None]:
 
 def is_to_run(job: Job) -> bool:
     """Whether a run is neither finished nor worked on by another process; says so otherwise."""
-    if is_done(job.run) and not job.config["overwrite"]:
+    if is_done(job.run) and not job.config.overwrite:
         say(f"{job.run.path} is finished: nothing to do (overwrite=true to train it again)")
         return False
     holder = holder_of(job.run)
@@ -138,7 +138,7 @@ def is_to_run(job: Job) -> bool:
     return holder is None
 
 
-def leave_word(run: RunFolder, exit_code: int, pid: int) -> None:
+def record_death(run: RunFolder, exit_code: int, pid: int) -> None:
     """Writes the status that a process without a last word could not write."""
     status = read_status(run)
     has_spoken = status.get("pid") == pid and status["state"] not in ("pending", "running")

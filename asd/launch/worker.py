@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from pkgutil import resolve_name
 from typing import Any, TextIO
 
-from asd.runs.folder import RunFolder, address
+from asd.config.schema import RunConfig
+from asd.runs.folder import RunFolder
 from asd.runs.lock import HeldError, hold
 from asd.runs.status import read_status, write_status
 from asd.system.files import NoRoomError
@@ -27,18 +28,18 @@ class Job:
 
     Attributes:
         target: What trains it, such as asd.experiment:train.
-        config: Its checked configuration.
+        config: Its typed configuration.
         command: The command line that would train it alone.
     """
 
     target: str
-    config: Mapping[str, Any]
+    config: RunConfig
     command: list[str]
 
     @property
     def run(self) -> RunFolder:
         """Where it lies."""
-        return address(self.config)
+        return RunFolder(self.config.folder())
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ def work(job: Job, slot: Slot) -> None:
     die_with_parent()
     os.environ.update(slot.environment)
     sys.argv = job.command
-    be_quiet(job.config["quiet"])
+    be_quiet(job.config.quiet)
     with logging_to(job, slot) as log, interruptible():
         try:
             with hold(job.run) as lock:

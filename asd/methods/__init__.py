@@ -1,1 +1,1 @@
-"""The composition of the baselines: what asd/experiment.py and asd/evaluation.py do for the report's own system."""
+"""Methods: how data, network and scorer make a run. One file a method; nobody outside asks which one it is."""

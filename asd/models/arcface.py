@@ -6,9 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from asd.config.components import ArcFaceSettings
 from asd.models.backbone import check_sizes
-
-MIXED_LOSSES = ("both", "main", "margin_on_main")
 
 # Below float32's resolution of sin²θ: it keeps the root's slope finite at cos θ = ±1 and changes nothing else.
 SMALLEST_SQUARED_SINE = 1e-12
@@ -20,11 +19,10 @@ class ArcFace(nn.Module):
     Args:
         embedding_dim: Length of an embedding.
         n_classes: Classes: the sections of the machine.
-        margin: m, the angle added between an embedding and the centre of its own class, in radians.
-        scale: s, which multiplies the cosines.
-        sub_centers: Centres of a class, of which the nearest counts (Sub-center ArcFace).
-        mixed_loss: What a mixed clip learns. "both": its own label and its partner's, each with the margin on it, by
-            their weights. "main": its own label alone. "margin_on_main": both, with the margin on its own label only.
+        margin: This and what follows: asd/config/components, ArcFaceSettings.
+        scale: s.
+        sub_centers: Centres of a class.
+        mixed_loss: What a mixed clip learns.
 
     Raises:
         ValueError: An argument out of range.
@@ -41,8 +39,10 @@ class ArcFace(nn.Module):
         mixed_loss: str = "both",
     ) -> None:
         super().__init__()
-        check_sizes(embedding_dim=embedding_dim, sub_centers=sub_centers)
-        check_loss(n_classes, margin, scale, mixed_loss)
+        check_sizes(embedding_dim=embedding_dim)
+        if n_classes < 2:
+            raise ValueError(f"n_classes={n_classes}: must be at least 2, there is nothing to tell apart otherwise")
+        ArcFaceSettings.of({"margin": margin, "scale": scale, "sub_centers": sub_centers, "mixed_loss": mixed_loss})
         self.n_classes = n_classes
         self.sub_centers = sub_centers
         self.margin = margin
@@ -104,9 +104,9 @@ class ArcFace(nn.Module):
         partner_loss = F.cross_entropy(logits, partner_label, reduction="none")
         return torch.lerp(loss, partner_loss, mix_weight.to(loss.dtype))
 
-    def loss(self, embedding: Tensor, label: Tensor, partner_label: Tensor, mix_weight: Tensor) -> Tensor:
-        """The mean of the losses of the pieces, a scalar; arguments as for `forward`."""
-        return self(embedding, label, partner_label, mix_weight).mean()
+    def class_scores(self, embedding: Tensor) -> Tensor:
+        """What tells the classes apart, (pieces, classes): the cosines."""
+        return self.cosines(embedding)
 
 
 def add_margin(cosine: Tensor, margin: float) -> Tensor:
@@ -122,15 +122,3 @@ def add_margin(cosine: Tensor, margin: float) -> Tensor:
     sine = ((1 - cosine) * (1 + cosine)).clamp(min=SMALLEST_SQUARED_SINE).sqrt()
     moved = cosine * math.cos(margin) - sine * math.sin(margin)
     return torch.where(cosine >= -math.cos(margin), moved, cosine - margin * math.sin(margin))
-
-
-def check_loss(n_classes: int, margin: float, scale: float, mixed_loss: str) -> None:
-    """Raises ValueError naming the first argument that is out of range."""
-    if n_classes < 2:
-        raise ValueError(f"n_classes={n_classes}: must be at least 2, there is nothing to tell apart otherwise")
-    if not 0 <= margin <= math.pi / 2:
-        raise ValueError(f"margin={margin}: must lie between 0 and π/2; it is an angle in radians, not in degrees")
-    if not 0 < scale < math.inf:
-        raise ValueError(f"scale={scale}: must be a positive number")
-    if mixed_loss not in MIXED_LOSSES:
-        raise ValueError(f"mixed_loss={mixed_loss}: must be one of {', '.join(MIXED_LOSSES)}")

@@ -1,55 +1,44 @@
-"""The LightningModule: backbone and ArcFace, trained to tell sections apart. No maths of its own."""
+"""The LightningModule: backbone and head, trained to tell classes apart. No maths of its own."""
 
-from typing import Any
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
 from asd.data.datamodule import TrainingBatch
-from asd.models.arcface import ArcFace
 from asd.models.freezing import keep_frozen_in_eval
-from asd.models.learner import Learner
+from asd.models.module import Optimizer, Schedule, TrainingModule
 
 
-class SectionClassifier(Learner):
-    """Section classification with SGD (Report 2.1, 2.4).
+class SectionClassifier(TrainingModule):
+    """Section classification (Report 2.1, 2.4).
 
     Args:
         backbone: Pieces (n, 1, bins, frames) to embeddings (n, embedding_dim).
-        arcface: Embeddings and sections to the loss.
+        head: (embedding, label, partner label, weight of the partner) to the loss of each piece (n,); where it has
+            `class_scores`, embeddings to (n, classes), the accuracy is recorded.
         frozen: Modules that do not learn; they stay in evaluation mode.
-        lr: Learning rate.
-        momentum: Of SGD.
-        nesterov: Whether the momentum is Nesterov's.
-        weight_decay: Of SGD.
-        schedule: cosine (to 0 at the last step) or constant.
+        optimizer: Weights to optimizer.
+        schedule: Optimizer to schedule; None: constant.
         n_steps: Length of the training.
-        fused: Whether SGD's update is one pass over each weight; Lightning cannot clip gradients then.
         seed: Whatever the network draws at random is a function of (seed, step).
     """
 
     def __init__(
         self,
         backbone: nn.Module,
-        arcface: ArcFace,
+        head: nn.Module,
         *,
-        frozen: list[nn.Module],
-        lr: float,
-        momentum: float,
-        nesterov: bool,
-        weight_decay: float,
-        schedule: str,
+        frozen: Sequence[nn.Module],
+        optimizer: Optimizer,
+        schedule: Schedule | None,
         n_steps: int,
         seed: int,
-        fused: bool = False,
     ) -> None:
-        super().__init__(n_steps)
+        super().__init__(n_steps, optimizer=optimizer, schedule=schedule)
         self.backbone = backbone
-        self.arcface = arcface
-        self.frozen = frozen  # a plain list: registered modules would stand in the checkpoint twice
-        self.sgd: dict[str, Any] = {"lr": lr, "momentum": momentum, "nesterov": nesterov, "weight_decay": weight_decay}
-        self.sgd["fused"] = fused
-        self.schedule = schedule
+        self.head = head
+        self.frozen = list(frozen)  # a plain list: registered modules would be in the checkpoint twice
         self.seed = seed
 
     def forward(self, pieces: Tensor) -> Tensor:
@@ -68,19 +57,13 @@ class SectionClassifier(Learner):
         torch.compiler.cudagraph_mark_step_begin()  # the embeddings of the last step may be overwritten
 
     def training_step(self, batch: TrainingBatch, batch_idx: int) -> Tensor:
-        """The ArcFace loss of mixed pieces; its accuracy counts the section of the louder clip."""
+        """The loss of mixed pieces; the accuracy counts the class of the louder clip."""
         embedding = self(batch.pieces)
-        losses = self.arcface(embedding, batch.section, batch.partner_section, batch.mix_weight)
-        with torch.no_grad():
-            right = self.arcface.cosines(embedding).argmax(dim=1) == batch.section
-        self.count({"loss": losses, "accuracy": right.float()})
+        losses = self.head(embedding, batch.section, batch.partner_section, batch.mix_weight)
+        figures = {"loss": losses}
+        class_scores = getattr(self.head, "class_scores", None)
+        if class_scores is not None:
+            with torch.no_grad():
+                figures["accuracy"] = (class_scores(embedding).argmax(dim=1) == batch.section).float()
+        self.update(figures)
         return losses.mean()  # not logged: Lightning would make the host wait for it at every step
-
-    def configure_optimizers(self) -> Any:
-        """SGD over what learns; the schedule ends at the last step."""
-        learning = [parameter for parameter in self.parameters() if parameter.requires_grad]
-        optimizer = torch.optim.SGD(learning, **self.sgd)
-        if self.schedule == "constant":
-            return optimizer
-        cosine = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=self.n_steps)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": cosine, "interval": "step"}}

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from asd.config.schema import EvaluateConfig
 from asd.report.baselines import ScoredBaseline, scored_baselines
 from asd.report.left_out import skipped_clips, write_left_out
 from asd.report.table import TableRow, csv_table, markdown_table, published_rows, text_table
@@ -54,9 +55,9 @@ def logmel_scores(name: str, machine: str) -> Path:
     return OUTPUTS / name / "results" / "logmel" / f"{machine}.csv"
 
 
-def write_results(config: Mapping[str, Any]) -> None:
+def write_results(config: EvaluateConfig) -> None:
     """Rebuilds metrics.csv, table2 and summary.json from all scored runs under the name, and prints the table."""
-    name, scorer = config["name"], config["scorer"]["name"]
+    name, scorer = config.name, config.scorer.name or "cosine"
     runs = scored_runs(name, scorer)
     baselines = scored_baselines(config)
     systems = collect(runs, baselines, config)
@@ -90,12 +91,12 @@ def scored_runs(name: str, scorer: str) -> list[RunFolder]:
     ]
 
 
-def collect(runs: list[RunFolder], baselines: list[ScoredBaseline], config: Mapping[str, Any]) -> dict[str, System]:
+def collect(runs: list[RunFolder], baselines: list[ScoredBaseline], config: EvaluateConfig) -> dict[str, System]:
     """All systems: single runs, submissions, the reference system, baselines."""
     systems: dict[str, System] = {}
     for machine in sorted({run.machine for run in [*runs, *(found.run for found in baselines)]}):
         scores = {
-            run.system: read_scores(run.scores(config["scorer"]["name"]) / "scores.csv")
+            run.system: read_scores(run.scores(config.scorer.name) / "scores.csv")
             for run in runs
             if run.machine == machine
         }
@@ -105,11 +106,11 @@ def collect(runs: list[RunFolder], baselines: list[ScoredBaseline], config: Mapp
         for system, found in rows.items():
             add(systems, system, machine, found, "")
         for submission in choose_submissions(machine, scores, rows, config):
-            found = metric_rows(machine, averaged(scores, submission.members, config["ensemble"]))
+            found = metric_rows(machine, averaged(scores, submission.members, config.ensemble))
             if found:
                 add(systems, submission.name, machine, found, submission.note)
-        if logmel_scores(config["name"], machine).is_file():
-            table = read_scores(logmel_scores(config["name"], machine))
+        if logmel_scores(config.name, machine).is_file():
+            table = read_scores(logmel_scores(config.name, machine))
             add(systems, LOGMEL, machine, metric_rows(machine, table), "learns nothing")
         for run, path, note in others:
             add(systems, run.system, machine, metric_rows(machine, read_scores(path)), note)
@@ -148,16 +149,16 @@ def unmeasured(scored: list[tuple[RunFolder, Path]]) -> dict[str, list[Group]]:
 
 
 def choose_submissions(
-    machine: str, scores: Mapping[str, ScoreTable], rows: Mapping[str, list[MetricRow]], config: Mapping[str, Any]
+    machine: str, scores: Mapping[str, ScoreTable], rows: Mapping[str, list[MetricRow]], config: EvaluateConfig
 ) -> list[Submission]:
     """Submissions 1–4 of one machine (Report 2.5); without labels the last alone, which needs no order."""
     if not scores:  # only baselines ran on this machine
         return []
-    phase = choose_phase({system.partition("/")[2] for system in scores}, config["phase"])
-    members = sorted(s for s in scores if s.endswith(f"-s{config['seed']}/{phase}"))
+    phase = choose_phase({system.partition("/")[2] for system in scores}, config.phase)
+    members = sorted(s for s in scores if s.endswith(f"-s{config.seed}/{phase}"))
     if not members:
         say(
-            f"{machine}: no submissions: no scored run has seed={config['seed']} and the phase "
+            f"{machine}: no submissions: no scored run has seed={config.seed} and the phase "
             f"{phase or 'of your choice (there are several fine-tunings: name one, phase=…)'}"
         )
         return []

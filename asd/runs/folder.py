@@ -8,9 +8,8 @@ from typing import Any
 
 import yaml
 
+from asd.config.schema import OUTPUTS as OUTPUTS
 from asd.system.files import write_text
-
-OUTPUTS = Path("outputs")
 
 
 @dataclass(frozen=True)
@@ -115,22 +114,9 @@ class RunFolder:
             raise ValueError(f"{self.config}: no configuration, but {type(config).__name__}")
         return config
 
-    def write_config(self, config: Mapping[str, Any]) -> None:
-        """Keeps the configuration as plain YAML."""
-        write_text(self.config, yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True))
-
-
-def phase_name(config: Mapping[str, Any]) -> str:
-    """The last part of a run's address: train, or finetune-<what is frozen>."""
-    if config["phase"] == "train":
-        return "train"
-    return "finetune-" + ("+".join(config["freeze"]["parts"]) or "none")
-
-
-def address(config: Mapping[str, Any], phase: str | None = None) -> RunFolder:
-    """The folder that a configuration always means; `phase` names another phase of the same run."""
-    run = f"{config['backbone']['name']}-{config['input']['name']}-s{config['seed']}"
-    return RunFolder(OUTPUTS / config["name"] / config["machine"] / run / (phase or phase_name(config)))
+    def write_config(self, values: Mapping[str, Any]) -> None:
+        """Keeps the plain values of a configuration as YAML."""
+        write_text(self.config, yaml.safe_dump(dict(values), sort_keys=False, allow_unicode=True))
 
 
 def results(name: str) -> RunFolder:

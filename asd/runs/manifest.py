@@ -5,11 +5,11 @@ import importlib.metadata
 import json
 import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from asd.config.rules import flatten
+from asd.config.upgrade import upgrade
 from asd.runs.folder import RunFolder
 from asd.system.files import write_json
 from asd.system.inside import inside
@@ -32,14 +32,24 @@ NOISE = (
     "trainer.log_every_n_steps",
     "trainer.profiler",
     "logger.",
+    "objective",
 )
 
 
-def essential(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The leaves of a configuration that make a run what it is."""
+def flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """The leaves of nested plain values with their dotted keys."""
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            yield from flatten(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def essential(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The leaves of a configuration's plain values that make a run what it is."""
     return {
         key: value
-        for key, value in flatten(config)
+        for key, value in flatten(values)
         if not any(key == noise or (noise.endswith(".") and key.startswith(noise)) for noise in NOISE)
         and key != "data.simulate"
     }
@@ -59,22 +69,26 @@ def differences(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> list[str]
     ]
 
 
-def refuse_other(run: RunFolder, config: Mapping[str, Any]) -> None:
+def refuse_other(run: RunFolder, ours: Mapping[str, Any]) -> None:
     """Makes sure that a folder is free or belongs to this configuration.
+
+    Args:
+        run: The folder.
+        ours: Plain values of the configuration.
 
     Raises:
         ValueError: Another configuration owns the folder; the message names the keys that differ.
     """
     if not (run.config.is_file() and run.is_begun):
         return
-    other = differences(config, run.read_config())
+    other = differences(ours, upgrade(run.read_config()))
     if other:
         lines = "\n  ".join(other)
         key = other[0].partition(":")[0]
         raise ValueError(
             f"{run.path} belongs to another configuration:\n  {lines}\n"
-            f"Give this one a name of its own: name={config['name']}-2, "
-            f"or in a sweep name='{config['name']}-${{{key}}}'; or remove the folder."
+            f"Give this one a name of its own: name={ours['name']}-2, "
+            f"or in a sweep name='{ours['name']}-${{{key}}}'; or remove the folder."
         )
 
 

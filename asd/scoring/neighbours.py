@@ -15,12 +15,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from asd.scoring.deterministic import compute_each
+from asd.scoring.scorer import NO_REFERENCE, Scores
 from asd.scoring.topk import largest_of_many
 
 Aggregation = Literal["mean", "max"]
 ReferenceChoice = Literal["both", "source", "target", "nearest"]
 
-NO_REFERENCE = -1  # stands in `own_clip` for a clip that is not among the references
 MAX_BLOCK = 64  # pieces of one matrix product; a longer clip takes several
 AT_ONCE = 320  # pieces whose cosines are in memory together, for each thread
 STRIP = 2048  # references that stay in a core's cache while those pieces are compared with them
@@ -118,22 +118,6 @@ class SectionPieces:
         rows = np.flatnonzero(self.is_train[self.clip])
         unit = self.unit[torch.as_tensor(rows, device=self.unit.device)]
         return References.from_arrays(self.section, unit, self.clip[rows], self.is_source[self.clip[rows]])
-
-
-@dataclass(frozen=True, eq=False)
-class Scores:
-    """Scores, higher = more anomalous: 0 (the same direction) … 2 (the opposite one).
-
-    Attributes:
-        clips: score of each clip (clips,), float64.
-        pieces: score of each piece (pieces,), float64.
-        nearest: clip numbers of the K nearest references of each piece (pieces, K), nearest first, int64.
-            Of equal ones the earlier reference comes first.
-    """
-
-    clips: NDArray[np.float64]
-    pieces: NDArray[np.float64]
-    nearest: NDArray[np.int64]
 
 
 def unit_embeddings(embedding: Tensor) -> Tensor:

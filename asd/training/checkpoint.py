@@ -1,23 +1,19 @@
-"""Checkpoints of plain values, written whole; the newest and the one before."""
+"""When checkpoints are kept, and how they are written: whole, the newest and the one before."""
 
 import os
 import time
-import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytorch_lightning as pl
 import torch
 from lightning_fabric.plugins import TorchCheckpointIO
-from torch import nn
 
+from asd.runs.checkpoint import FORMAT, with_present_names
 from asd.runs.folder import RunFolder
 from asd.system.files import replacing
 from asd.system.interruption import Interruption
-from asd.system.progress import say
-
-FORMAT = 1
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -31,13 +27,18 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             except RuntimeError as error:  # torch hides why the file could not be written
                 raise error.__context__ if isinstance(error.__context__, OSError) else error from None
 
+    def load_checkpoint(self, path: Any, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """Loads a checkpoint to go on from."""
+        return with_present_names(super().load_checkpoint(path, *args, **kwargs))
 
-class KeepLast(pl.Callback):
+
+class KeepLast(pl.callbacks.Checkpoint):
     """Keeps last.ckpt, and the one before as previous.ckpt, so that a run goes on from there to the bit.
 
     A checkpoint is kept when one is due, at the end, and when the process is asked to end. It always reads like the
     start of its epoch — Lightning's own account of half an epoch differs between its releases — while the number of
-    steps done says where in the epoch it is.
+    steps done says where in the epoch it is. Lightning calls it after every other callback, so that a training that
+    one of them stops early is kept as finished.
 
     Args:
         run: The folder of the run.
@@ -114,7 +115,7 @@ class KeepLast(pl.Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         """Adds what a reader needs beside the weights, and makes Lightning begin the epoch anew."""
-        checkpoint["asd"] = {"format": FORMAT, **self.identity}
+        checkpoint["asd"] = {"format": FORMAT, **self.identity, "is_finished": trainer.should_stop}
         checkpoint["epoch"] = trainer.global_step // int(trainer.num_training_batches)
         begin_epoch(checkpoint["loops"]["fit_loop"], checkpoint["epoch"])
 
@@ -137,74 +138,3 @@ def begin_epoch(loop: dict[str, Any], epoch: int) -> None:
     progress["is_last_batch"] = False
     for counts in (progress["total"], progress["current"]):
         counts.update(dict.fromkeys(counts, 0))
-
-
-def load_checkpoint(path: Path) -> dict[str, Any]:
-    """A checkpoint, loaded without executing anything in it, its checksums compared.
-
-    Raises:
-        ValueError: Not there, unreadable, changed, or not one of ours.
-    """
-    if not path.is_file():
-        raise ValueError(f"{path}: no such checkpoint")
-    try:
-        with zipfile.ZipFile(path) as archive:
-            damaged = archive.testzip()
-        if damaged:
-            raise ValueError(f"{damaged} does not match its checksum")
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # zipfile and torch fail in many ways; all of them mean the file is unusable
-        raise ValueError(f"{path} cannot be loaded: {error}") from None
-    about = checkpoint.get("asd") if isinstance(checkpoint, dict) else None
-    if not isinstance(about, dict) or about.get("format") != FORMAT:
-        raise ValueError(f"{path} is no checkpoint of this project (format {FORMAT})")
-    return checkpoint
-
-
-class Kept(NamedTuple):
-    """A checkpoint to go on from.
-
-    Attributes:
-        path: Where it is.
-        step: Steps done.
-    """
-
-    path: Path
-    step: int
-
-
-def newest_checkpoint(run: RunFolder) -> Kept | None:
-    """The checkpoint to go on from: the newest that loads; None where there is none at all.
-
-    Raises:
-        ValueError: There are some, but none of them loads.
-    """
-    problems = []
-    for path in (run.checkpoint, run.previous_checkpoint):
-        if path.is_file():
-            try:
-                return Kept(path, load_checkpoint(path)["global_step"])
-            except ValueError as error:
-                say(f"{error}; looking at the one before")
-                problems.append(str(error))
-    if problems:
-        lines = "\n  ".join(problems)
-        raise ValueError(
-            f"{run.path} has no checkpoint that loads:\n  {lines}\n"
-            f"Bring one back from a copy, or give overwrite=true to train from the start"
-        )
-    return None
-
-
-def load_part(checkpoint: Mapping[str, Any], name: str, module: nn.Module) -> None:
-    """Puts the weights of one part of the SectionClassifier, backbone or arcface, into a module.
-
-    Raises:
-        ValueError: The module has another shape.
-    """
-    prefix = f"{name}."
-    state = {k.removeprefix(prefix): v for k, v in checkpoint["state_dict"].items() if k.startswith(prefix)}
-    try:
-        module.load_state_dict(state)
-    except RuntimeError as error:
-        raise ValueError(f"the checkpoint does not fit this {name}: {error}") from None

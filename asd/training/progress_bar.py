@@ -6,7 +6,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 
-from asd.models.learner import Learner
+from asd.models.module import TrainingModule
 from asd.system.progress import progress
 
 NOTE_EVERY = 0.5  # seconds; reading the loss makes a GPU wait
@@ -27,7 +27,7 @@ class TrainingBar(pl.Callback):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Opens the bar where an interrupted run goes on."""
-        assert isinstance(pl_module, Learner)
+        assert isinstance(pl_module, TrainingModule)
         self.step = self.first = trainer.global_step
         self.started = self.noted = time.monotonic()
         show = self.show and trainer.is_global_zero
@@ -38,7 +38,7 @@ class TrainingBar(pl.Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Counts the step; now and then reads the loss."""
-        assert isinstance(pl_module, Learner)
+        assert isinstance(pl_module, TrainingModule)
         now = time.monotonic()
         if self.show and (now - self.noted >= NOTE_EVERY or trainer.should_stop):
             self.noted = now
@@ -46,9 +46,9 @@ class TrainingBar(pl.Callback):
         self.bar.update(trainer.global_step - self.step)
         self.step = trainer.global_step
 
-    def words(self, trainer: pl.Trainer, pl_module: Learner, seconds: float) -> str:
+    def words(self, trainer: pl.Trainer, pl_module: TrainingModule, seconds: float) -> str:
         """The epoch, its loss and accuracy so far, and the speed since the start."""
-        figures = pl_module.epoch_metrics()
+        figures = pl_module.compute(of_all_ranks=False)
         speed = (trainer.global_step - self.first) * pl_module.pieces_per_step / seconds
         epoch = f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"
         accuracy = f", accuracy {figures['accuracy']:.1%}" if "accuracy" in figures else ""

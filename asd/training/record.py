@@ -1,29 +1,63 @@
-"""The record of a run: one fsynced line per epoch, which loggers mirror."""
+"""The record of a run: one fsynced line per epoch, always kept, which loggers of any kind mirror."""
 
 import json
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import pytorch_lightning as pl
+from pytorch_lightning.loggers import Logger
 
-from asd.models.learner import Learner
+from asd.models.module import TrainingModule
 from asd.runs.folder import RunFolder
 from asd.runs.record import read_record, to_csv
 from asd.runs.status import write_status
 from asd.system.files import append_line, write_text
 
 
+class RecordLogger(Logger):
+    """Takes what callbacks such as LearningRateMonitor log, for the next line of the record."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.latest: dict[str, float] = {}
+
+    @property
+    def name(self) -> str:
+        """What Lightning calls it."""
+        return "record"
+
+    @property
+    def version(self) -> str:
+        """There is one."""
+        return ""
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Keeps the latest value of each figure until the end of the epoch."""
+        self.latest |= {name: float(value) for name, value in metrics.items()}
+
+    def log_hyperparams(self, *_: Any, **__: Any) -> None:
+        """Nothing: config.yaml has them."""
+
+    def take(self) -> dict[str, float]:
+        """The figures since the last call."""
+        found, self.latest = self.latest, {}
+        return found
+
+
 class EpochRecord(pl.Callback):
-    """Appends the epoch's metrics to metrics.jsonl and beats the heart of the run's status.
+    """Appends the epoch's figures to metrics.jsonl and metrics.csv, and updates the run's status.
+
+    The same figures go to every other logger, and to Lightning's callbacks, such as EarlyStopping(monitor="loss").
 
     Args:
         run: The folder of the run.
-        as_csv: Also keep the record as metrics.csv.
+        logger: What else callbacks logged.
     """
 
-    def __init__(self, run: RunFolder, *, as_csv: bool) -> None:
+    def __init__(self, run: RunFolder, logger: RecordLogger) -> None:
         self.run = run
-        self.as_csv = as_csv
+        self.logger = logger
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Drops lines of epochs that a resumed run is about to repeat."""
@@ -39,18 +73,23 @@ class EpochRecord(pl.Callback):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Writes the line."""
-        assert isinstance(pl_module, Learner)
+        assert isinstance(pl_module, TrainingModule)
         seconds = time.monotonic() - self.started
         pieces = (trainer.global_step - self.first_step) * pl_module.pieces_per_step
+        figures = pl_module.compute()
+        pl_module.reset()
         line = {
             "epoch": trainer.current_epoch,
             "step": trainer.global_step,
-            **pl_module.end_epoch(),
+            **figures,
+            **self.logger.take(),
             "pieces_per_second": round(pieces / seconds, 2),
             "seconds": round(seconds, 3),
         }
-        if trainer.logger:
-            trainer.logger.log_metrics({k: v for k, v in line.items() if k != "step"}, step=trainer.global_step)
+        pl_module.log_dict(figures, logger=False)
+        for logger in trainer.loggers:
+            if logger is not self.logger:
+                logger.log_metrics({k: v for k, v in line.items() if k != "step"}, step=trainer.global_step)
         if trainer.is_global_zero:
             self.append(line)
             write_status(self.run, "running", epoch=line["epoch"], step=line["step"], n_steps=pl_module.n_steps)
@@ -58,5 +97,4 @@ class EpochRecord(pl.Callback):
     def append(self, line: dict[str, Any]) -> None:
         """Adds a line, safe on the disk when this returns."""
         append_line(self.run.metrics, json.dumps(line, allow_nan=False))
-        if self.as_csv:
-            write_text(self.run.path / "metrics.csv", to_csv(read_record(self.run)))
+        write_text(self.run.path / "metrics.csv", to_csv(read_record(self.run)))

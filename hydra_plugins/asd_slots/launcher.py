@@ -1,7 +1,6 @@
 """Runs of a sweep on this machine, so many at a time."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from hydra.core.utils import JobReturn, JobStatus, setup_globals
 from hydra.plugins.launcher import Launcher
@@ -25,26 +24,23 @@ class SlotsLauncher(Launcher):
         self.config = config
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-        """Runs all jobs; how each one went stands in its folder."""
-        from asd.config.compose import (
-            ConfigurationError,
-            sweep_job,
-            without_hydra,
-        )  # not at the top: Hydra imports every plugin at every start
+        """Runs all jobs; how each one went is in its folder, and what a sweeper may optimise is returned."""
+        # not at the top: Hydra imports every plugin at every start
         from asd.launch.grid import Grid
         from asd.launch.resources import share_out
+        from asd.launch.script import ConfigurationError, objective, refuse_shared_jobs, sweep_job
 
         setup_globals()
         name = str(self.config.hydra.job.config_name)
         configs = [self.loader.load_sweep_config(self.config, list(overrides)) for overrides in job_overrides]
-        jobs = [
-            sweep_job(name, without_hydra(config), overrides)
-            for config, overrides in zip(configs, job_overrides, strict=True)
-        ]
+        jobs = [sweep_job(name, config, overrides) for config, overrides in zip(configs, job_overrides, strict=True)]
         try:
+            refuse_shared_jobs(jobs)
             slots = share_out(self.slots)
+            Grid(jobs, slots).run()
+            return [
+                JobReturn(overrides=overrides, _return_value=objective(job.config), status=JobStatus.COMPLETED)
+                for job, overrides in zip(jobs, job_overrides, strict=True)
+            ]
         except ValueError as error:
             raise ConfigurationError(str(error)) from None
-        Grid(jobs, slots).run()
-        done = JobReturn(_return_value=None, status=JobStatus.COMPLETED)
-        return [replace(done, overrides=overrides) for overrides in job_overrides]

@@ -15,9 +15,9 @@ import pytest
 from asd.experiment import train
 from asd.models.classifier import SectionClassifier
 from asd.report.ending import ending_table
-from asd.training import progress_bar as training_bar
 from asd.runs.record import read_record
 from asd.system.progress import be_quiet, progress
+from asd.training import progress_bar as training_bar
 
 Job = Callable[..., dict[str, Any]]
 ROOT = Path(__file__).parents[2]

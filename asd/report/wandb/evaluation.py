@@ -15,6 +15,7 @@ from asd.report.wandb.entries import evaluation_entry, grid_entry
 from asd.report.wandb.figures import headline, histogram_lines, labelled_rows, roc_lines, two_axes
 from asd.report.wandb.mirror import Mirror, without_stopping
 from asd.report.wandb.telling import telling_clips
+from asd.config.schema import EvaluateConfig
 from asd.report.published import TABLE_2
 from asd.report.results import scored_runs
 from asd.runs.folder import OUTPUTS, RunFolder
@@ -24,20 +25,21 @@ from asd.scoring.metrics import MetricRow
 MEGABYTE = 1_000_000
 
 
-def mirror_results(config: Mapping[str, Any], machines: list[str] | None) -> None:
+def mirror_results(config: EvaluateConfig) -> None:
     """Sends what evaluate.py found to W&B, if its configuration wants that; a failure is said once.
 
     Args:
         config: Of evaluate.py.
-        machines: Whose runs to send; None: all.
     """
-    if config["logger"]["kind"] != "wandb":
+    part = config.logger.get("wandb")
+    if part is None:
         return
-    name, scorer, logger = config["name"], config["scorer"], config["logger"]
+    name, logger = config.name, part.arguments
+    scorer = {"name": config.scorer.name or "cosine", **config.scorer.arguments}
     todo: list[Callable[[], None]] = [
-        partial(mirror_evaluation, run, scorer, logger, config["data"]["root"])
+        partial(mirror_evaluation, run, scorer, logger, config.data.root)
         for run in scored_runs(name, scorer["name"])
-        if machines is None or run.machine in machines
+        if config.machines is None or run.machine in config.machines
     ]
     todo.append(partial(mirror_grid, name, logger))
     remedy = f"The results are complete: asd wandb sync outputs/{name} sends them later"

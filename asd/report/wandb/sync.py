@@ -116,6 +116,7 @@ def send_grid(name: str, runs: list[RunFolder], settings: Mapping[str, Any]) -> 
 
 def logger_settings(config: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
     """The `logger` settings of a run: conf/logger/wandb.yaml, over that its own, over both what was asked for."""
-    defaults = yaml.safe_load(DEFAULTS.read_text(encoding="utf-8"))
-    own = config["logger"] if config["logger"]["kind"] == "wandb" else {}
-    return {**defaults, **own, **{key: value for key, value in settings.items() if value is not None}}
+    defaults = yaml.safe_load(DEFAULTS.read_text(encoding="utf-8"))["wandb"]
+    own = config["logger"].get("wandb") or {}
+    found = {**defaults, **own, **{key: value for key, value in settings.items() if value is not None}}
+    return {key: value for key, value in found.items() if key != "_target_"}

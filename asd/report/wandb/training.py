@@ -7,6 +7,7 @@ from typing import Any
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities import rank_zero_only
 
+from asd.config.schema import RunConfig
 from asd.report.wandb.entries import training_entry
 from asd.report.wandb.keys import curve
 from asd.report.wandb.mirror import Mirror, without_stopping
@@ -20,12 +21,26 @@ class WandbMirror(Logger):
     Args:
         run: The folder of the run.
         config: Its configuration.
+        project: On W&B.
+        entity: User or team; None: the account's own.
+        mode: auto, online or offline.
+        clips_mb: Of an evaluation; nothing to a training.
     """
 
-    def __init__(self, run: RunFolder, config: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        run: RunFolder,
+        config: RunConfig,
+        *,
+        project: str = "asd",
+        entity: str | None = None,
+        mode: str = "auto",
+        clips_mb: float = 0.0,
+    ) -> None:
         super().__init__()
         self.run = run
-        self.config = config
+        self.config = config.plain()
+        self.settings = {"project": project, "entity": entity, "mode": mode}
         self.mirror: Mirror | None = None
         self.gave_up = False
 
@@ -62,7 +77,7 @@ class WandbMirror(Logger):
         """The open mirror, at its first use with the lines before a step."""
         if self.mirror is None:
             lines = [line for line in read_record(self.run) if line["step"] < before]
-            self.mirror = Mirror(training_entry(self.run, self.config), self.config["logger"], resume=bool(lines))
+            self.mirror = Mirror(training_entry(self.run, self.config), self.settings, resume=bool(lines))
             for line in lines:
                 log_line(self.mirror, line)
         return self.mirror

@@ -1,46 +1,53 @@
 """What must be there before a job starts: its data, its phase-1 run, a folder that is free or its own."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
-from asd.config.rules import nearest
+from asd.config.instantiate import code_identity
+from asd.config.messages import nearest
+from asd.config.schema import OUTPUTS, EvaluateConfig, RunConfig
+from asd.config.upgrade import upgrade
 from asd.data.bad_clips import OnBadClip, scan_clips
-from asd.data.clips import MACHINES, UNWRITABLE, machine_folders, machines_in, printable
-from asd.runs.folder import OUTPUTS, RunFolder, address, find_runs
+from asd.data.clips import MACHINES, UNWRITABLE, ClipTable, machine_folders, machines_in, printable
+from asd.methods.method import build_method
+from asd.runs.folder import RunFolder, find_runs
 from asd.runs.manifest import differences, is_done, read_manifest, refuse_other
-from asd.runs.method import is_baseline
 
 FREEZING = ("until_last_block", "backbone", "arcface")  # models/freezing, which imports torch
 LONGEST_NAME = 255  # bytes
 
 WAYS_TO_GET_DATA = """Three ways to get some:
   a simulated factory, made on first use:    data=simulated
-  a folder of your own in the same layout:   data=folder data.root=DIR
-  the real data set (README, «Real data»):   data.root=DIR, or the environment variable ASD_DATA"""
+  recordings of your own:                    data=folder data.root=DIR
+  the data set of the report (docs/data.md): data.root=DIR, or the environment variable ASD_DATA"""
 
 
-def require(config: Mapping[str, Any], script: str) -> None:
+def require(config: RunConfig | EvaluateConfig, words: Sequence[str] = ()) -> None:
     """Checks what a job of train, finetune or evaluate needs.
+
+    Args:
+        config: Of the job.
+        words: What was typed, for the advice of what to type before.
 
     Raises:
         ValueError: Something is missing; the message says what to type.
     """
     require_writable(OUTPUTS, "outputs")
-    require_writable(Path(config["data"]["cache"]), "data.cache")
-    if script == "evaluate":
+    require_writable(Path(config.data.cache), "data.cache")
+    if isinstance(config, EvaluateConfig):
         require_runs(config)
         return
     require_shares(config)
     require_data(config)
     require_short_names(config)
     require_free(config)
-    if script == "finetune" and config["checkpoint"] is None:
-        require_parts(config["freeze"]["parts"], find_phase1(config))
-    elif script == "finetune":
-        require_local_file("checkpoint", config["checkpoint"])
+    if config.phase == "finetune" and config.checkpoint is None:
+        assert config.freeze is not None
+        require_parts(config.freeze.parts, find_phase1(config, words))
+    elif config.phase == "finetune":
+        require_local_file("checkpoint", str(config.checkpoint))
 
 
 def require_writable(folder: Path, key: str) -> None:
@@ -69,32 +76,30 @@ def require_parts(asked: list[str], phase1: RunFolder) -> None:
             raise ValueError(f"freeze.parts: this network has no {part}.{nearest(part, known)}")
 
 
-def require_short_names(config: Mapping[str, Any]) -> None:
+def require_short_names(config: RunConfig) -> None:
     """Raises ValueError where a folder of the run would have a longer name than file systems allow."""
-    for part in address(config).path.parts:
+    for part in config.folder().parts:
         if len(os.fsencode(part)) > LONGEST_NAME:
             raise ValueError(f"{part[:40]}…: {len(os.fsencode(part))} bytes are too long for the name of a folder")
 
 
-def require_shares(config: Mapping[str, Any]) -> None:
+def require_shares(config: RunConfig) -> None:
     """Raises ValueError where several devices cannot take equal shares of a batch."""
-    size, devices = config["batch_size"], config["trainer"]["devices"]
+    size, devices = getattr(config, "batch_size", None), config.trainer.devices
     n_devices = len(devices) if isinstance(devices, list) else devices
-    if is_baseline(config) and n_devices != 1:
-        raise ValueError(f"trainer.devices={devices}: a baseline trains on one device, give trainer.devices=1")
-    if isinstance(n_devices, int) and n_devices > 1 and size % n_devices:
+    if isinstance(size, int) and isinstance(n_devices, int) and n_devices > 1 and size % n_devices:
         raise ValueError(
             f"batch_size={size} cannot be shared out equally among {n_devices} devices: take trainer.devices so that "
             f"it can, or another batch_size (another result)"
         )
 
 
-def require_data(config: Mapping[str, Any]) -> None:
+def require_data(config: RunConfig) -> None:
     """Raises ValueError where the data set or its machine is missing and cannot be simulated."""
-    root, machine = Path(config["data"]["root"]), config["machine"]
+    root, machine = Path(config.data.root), config.machine
     if UNWRITABLE.search(str(root.absolute())):
         raise ValueError(f"data.root={printable(str(root.absolute()))}: the path is no UTF-8; rename the folder")
-    if config["data"]["simulate"]:
+    if config.data.simulate:
         there = list(MACHINES)
     elif root.exists() and not root.is_dir():
         raise ValueError(f"data.root={root} is a file: give the folder that holds dev_data")
@@ -103,16 +108,22 @@ def require_data(config: Mapping[str, Any]) -> None:
     else:
         there = machines_in(root)
     if machine not in there:
-        where = "the simulated factory" if config["data"]["simulate"] else root
+        where = "the simulated factory" if config.data.simulate else root
         raise ValueError(f"machine={machine}: not in {where}.{nearest(machine, there)}")
-    if not config["data"]["simulate"]:
-        require_clips(root.absolute(), machine, config["data"]["on_bad_clip"], folder_times(root, machine))
+    if not config.data.simulate:
+        build_method(config).check(
+            scanned(root.absolute(), machine, config.data.on_bad_clip, folder_times(root, machine))
+        )
 
 
 @lru_cache(maxsize=64)  # the jobs of a grid share few machines
-def require_clips(root: Path, machine: str, on_bad_clip: OnBadClip, times: tuple[int, ...]) -> None:
-    """Raises ValueError where the names of the clips say that a training or its evaluation would fail."""
-    scan_clips(root, machine, on_bad_clip)
+def scanned(root: Path, machine: str, on_bad_clip: OnBadClip, times: tuple[int, ...]) -> ClipTable:
+    """The clips of a machine, listed once.
+
+    Raises:
+        ValueError: Their names say that a training or its evaluation would fail.
+    """
+    return scan_clips(root, machine, on_bad_clip)
 
 
 def folder_times(root: Path, machine: str) -> tuple[int, ...]:
@@ -121,70 +132,73 @@ def folder_times(root: Path, machine: str) -> tuple[int, ...]:
     return tuple(path.stat().st_mtime_ns for path in sorted(folders))
 
 
-def require_free(config: Mapping[str, Any]) -> None:
+def require_free(config: RunConfig) -> None:
     """Raises ValueError where another configuration owns the run's folder."""
-    run, root = address(config), Path(config["data"]["root"])
-    if config["overwrite"] or not run.config.is_file():
+    run, root = RunFolder(config.folder()), Path(config.data.root)
+    if config.overwrite or not run.config.is_file():
         return
-    if config["machine"] in machines_in(root):
-        config = with_fingerprint(
-            config, scan_clips(root, config["machine"], config["data"]["on_bad_clip"]).fingerprint()
-        )
-    refuse_other(run, config)
+    values = config.plain()
+    if config.machine in machines_in(root):
+        fingerprint = scan_clips(root, config.machine, config.data.on_bad_clip).fingerprint()
+        values["data"]["fingerprint"] = fingerprint
+    if code := code_identity(build_method(config).components):
+        values["code"] = code
+    refuse_other(run, values)
 
 
-def with_fingerprint(config: Mapping[str, Any], fingerprint: str) -> dict[str, Any]:
-    """The configuration with the identity of its data, which counts as part of it."""
-    return {**config, "data": {**config["data"], "fingerprint": fingerprint}}
-
-
-def find_phase1(config: Mapping[str, Any]) -> RunFolder:
+def find_phase1(config: RunConfig, words: Sequence[str] = ()) -> RunFolder:
     """The finished phase-1 run that a fine-tuning starts from, at the same address.
 
     Raises:
-        ValueError: No such run, not finished, or another network, input or spectrogram.
+        ValueError: No such run, not finished, or another network or input.
     """
-    run = address(config, "train")
+    run = RunFolder(config.folder("train"))
     if not is_done(run):
         state = "is not finished" if run.config.is_file() else "does not exist"
-        raise ValueError(f"fine-tuning starts from {run.path}, which {state}. Type first:\n  {phase1_command(config)}")
-    keys = ("backbone.", "input.", "loss.sub_centers")
-    differing = [line for line in differences(config, run.read_config()) if line.startswith(keys)]
+        raise ValueError(
+            f"fine-tuning starts from {run.path}, which {state}. Type first:\n  {phase1_command(config, words)}"
+        )
+    keys = ("backbone.", "input.", "loss._target_", "loss.sub_centers")
+    differing = [line for line in differences(config.plain(), upgrade(run.read_config())) if line.startswith(keys)]
     if differing:
         lines = "\n  ".join(differing)
         raise ValueError(f"fine-tuning cannot start from {run.path}, which was made with other settings:\n  {lines}")
     return run
 
 
-def phase1_command(config: Mapping[str, Any]) -> str:
-    """What to type for the phase-1 run of the same address."""
-    data = config["data"]
-    where = f" data={data['name']}" + ("" if data["simulate"] else f" data.root={data['root']}")
-    return (
-        f"python train.py name={config['name']} machine={config['machine']} seed={config['seed']} "
-        f"backbone={config['backbone']['name']} input={config['input']['name']}{where}"
-    )
+# Words of a fine-tuning that do not belong to its phase-1 run; lengths and rates are each phase's own.
+OF_PHASE_2 = ("freeze", "checkpoint", "trainer.max_", "optimizer.", "schedule", "overwrite", "quiet", "progress")
 
 
-def machine_list(config: Mapping[str, Any]) -> list[str] | None:
-    """The machines that evaluate.py was asked for; None for all that have runs."""
-    asked = config["machine"]
-    return [asked] if isinstance(asked, str) else asked
+def phase1_command(config: RunConfig, words: Sequence[str]) -> str:
+    """What to type for the phase-1 run: the same words, without those of phase 2, and without a sweep."""
+    kept = [word for word in words if not word.lstrip("+").startswith(OF_PHASE_2)]
+    own = {word.lstrip("+").partition("=")[0] for word in kept}
+    facts = {"machine": config.machine, "name": config.name, "seed": config.seed}
+    swept = [f"{key}={value}" for key, value in facts.items() if key not in own]
+    return " ".join(["python train.py", *(swept if not words else []), *map(shell_quoted, kept)])
 
 
-def require_runs(config: Mapping[str, Any]) -> None:
+def shell_quoted(word: str) -> str:
+    """A word as a shell takes it."""
+    import shlex
+
+    return shlex.quote(word) if any(sign in word for sign in " $'\"()") else word
+
+
+def require_runs(config: EvaluateConfig) -> None:
     """Raises ValueError where there is nothing finished to evaluate."""
-    name, asked = config["name"], machine_list(config)
-    if config["data"]["root"] is not None and not Path(config["data"]["root"]).is_dir():
-        raise ValueError(f"data.root={config['data']['root']}: no such folder; leave it out unless the data moved")
+    name, asked = config.name, config.machines
+    if config.data.root is not None and not Path(config.data.root).is_dir():
+        raise ValueError(f"data.root={config.data.root}: no such folder; leave it out unless the data moved")
     finished = [run for run in find_runs(name, asked) if is_done(run)]
     done, phases = {run.machine for run in finished}, {run.phase for run in finished}
     if not done:
         known = {path.name for path in OUTPUTS.glob("[!.]*") if path.is_dir()} - {name}
         hint = nearest(name, known) if known else " train.py makes runs."
         raise ValueError(f"no finished run in {OUTPUTS / name}{f' for machine={asked}' if asked else ''}.{hint}")
-    if config["phase"] not in {None, *phases}:
-        raise ValueError(f"phase={config['phase']}: no finished run has it.{nearest(config['phase'], phases)}")
+    if config.phase not in {None, *phases}:
+        raise ValueError(f"phase={config.phase}: no finished run has it.{nearest(str(config.phase), phases)}")
     missing = sorted(set(asked or ()) - done)
     if missing:
         raise ValueError(f"machine={missing}: no finished run in {OUTPUTS / name}.{nearest(missing[0], done)}")

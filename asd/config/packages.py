@@ -1,4 +1,4 @@
-"""Launchers of conf/hydra/launcher that need a package."""
+"""Choices of conf/ that need a package from an extra of this project."""
 
 import importlib.util
 

@@ -1,22 +1,20 @@
-"""A trained network as a thing that embeds clips."""
+"""A trained backbone as a thing that embeds clips."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.backends import cudnn
 
 from asd.data.decoding import FULL_SCALE
 from asd.data.waveforms import WaveformBank
-from asd.features.spectrogram import SpectrogramSettings, clip_pieces, spectrogram_settings
-from asd.models.build import build_backbone
+from asd.features.input import Input
+from asd.models.compiling import multiplies_bf16
 from asd.models.folding import fold_batchnorm
 from asd.scoring.neighbours import unit_embeddings
-from asd.training.auto import multiplies_bf16
-from asd.training.checkpoint import load_checkpoint, load_part
 
 CLIPS_AT_ONCE_ON_GPU = 64
 PRECISIONS: dict[str | int, torch.dtype] = {32: torch.float32, "bf16": torch.bfloat16}
@@ -28,23 +26,51 @@ class Embedder:
 
     Attributes:
         backbone: In evaluation mode.
-        settings: Of the spectrogram.
-        sections: Section numbers in the order of the classes.
-        device: Where the network lies.
+        input: Windows of waveform to pieces.
+        stride: Positions from one piece of a clip to the next.
+        device: Where the network is.
         precision: What it computes in.
     """
 
     backbone: nn.Module
-    settings: SpectrogramSettings
-    sections: list[int]
+    input: Input
+    stride: int
     device: torch.device
     precision: torch.dtype = torch.float32
 
-    def embed(self, bank: WaveformBank, clip: int, *, stride: int) -> Tensor:
-        """The unit embeddings of a clip's pieces, (pieces, embedding_dim), on the CPU."""
-        return self.embed_together(bank, [clip], stride=stride)[0]
+    @classmethod
+    def of_network(
+        cls,
+        backbone: nn.Module,
+        input: Input,
+        *,
+        stride: int,
+        device: torch.device,
+        precision: str | int = 32,
+        channels_last: bool = False,
+    ) -> "Embedder":
+        """A trained network made ready: in evaluation mode, BatchNorm folded, on its device.
 
-    def embed_all(self, bank: WaveformBank, *, stride: int) -> Iterator[Tensor]:
+        Args:
+            backbone: Pieces to embeddings.
+            input: Windows of waveform to pieces.
+            stride: Positions from one piece of a clip to the next.
+            device: Where to compute.
+            precision: 32, "bf16", or "auto": bf16 on a GPU that has instructions for it.
+            channels_last: Memory layout of the network.
+        """
+        backbone.eval()
+        one = input(torch.linspace(-1, 1, input.window_length).unsqueeze(0))
+        folded = fold_batchnorm(backbone, torch.linspace(-1, 1, one.numel()).view(one.shape))
+        if channels_last:
+            folded.to(memory_format=torch.channels_last)
+        return cls(folded.to(device), input, stride, device, embedding_precision(precision, device))
+
+    def extract(self, bank: WaveformBank, clip: int) -> Tensor:
+        """The unit embeddings of a clip's pieces, (pieces, embedding_dim), on the CPU."""
+        return self.embed_together(bank, [clip])[0]
+
+    def extract_all(self, bank: WaveformBank) -> Iterator[Tensor]:
         """The unit embeddings of each clip of a bank, in its order.
 
         On the CPU one clip at a time, which is as fast there: the same clip gives the same bytes, whatever else is
@@ -52,17 +78,17 @@ class Embedder:
         """
         at_once = CLIPS_AT_ONCE_ON_GPU if self.device.type == "cuda" else 1
         for clips in runs_of_one_length(bank.lengths.numpy(), at_once):
-            yield from self.embed_together(bank, clips, stride=stride)
+            yield from self.embed_together(bank, clips)
 
     @torch.inference_mode()
-    def embed_together(self, bank: WaveformBank, clips: Sequence[int], *, stride: int) -> Sequence[Tensor]:
+    def embed_together(self, bank: WaveformBank, clips: Sequence[int]) -> Sequence[Tensor]:
         """The unit embeddings of clips of one length, (pieces, embedding_dim) each, on the CPU."""
-        margin = self.settings.n_fft // 2
+        margin = self.input.margin
         rows = torch.tensor(clips)
         length = int(bank.lengths[clips[0]]) + 2 * margin
-        padded = bank.windows_int16(rows, torch.full_like(rows, -margin), length, pad=self.settings.pad)
+        padded = bank.windows_int16(rows, torch.full_like(rows, -margin), length, pad=self.input.pad)
         samples = padded.to(self.device, non_blocking=True).float()
-        pieces = clip_pieces(samples, self.settings, stride, FULL_SCALE)
+        pieces = self.input.of_clips(samples, self.stride, FULL_SCALE)
         in_full = self.precision is torch.float32
         with (
             torch.autocast(self.device.type, self.precision, enabled=not in_full),
@@ -70,6 +96,11 @@ class Embedder:
         ):
             embeddings = self.backbone(pieces)
         return unit_embeddings(embeddings).cpu().chunk(len(clips))
+
+    def seconds(self, n_samples: int) -> NDArray[np.float64]:
+        """When the pieces of a clip of so many samples are: the middle of each piece's first column, (pieces,)."""
+        positions = np.array(self.input.positions(n_samples, self.stride))
+        return positions * self.input.hop_length / self.input.sample_rate
 
 
 def name_of(precision: torch.dtype) -> str:
@@ -87,32 +118,6 @@ def runs_of_one_length(lengths: np.ndarray, at_most: int) -> Iterator[list[int]]
         group.append(row)
     if group:
         yield group
-
-
-def load_embedder(checkpoint: Path, device: torch.device, precision: str | int = 32) -> Embedder:
-    """The network of a checkpoint, which alone is enough.
-
-    Args:
-        checkpoint: Of a run.
-        device: Where to compute.
-        precision: 32, "bf16", or "auto": bf16 on a GPU that has instructions for it.
-
-    Raises:
-        ValueError: The checkpoint is missing, damaged or not one of ours.
-    """
-    content = load_checkpoint(checkpoint)
-    config = content["asd"]["config"]
-    settings = spectrogram_settings(config["input"])
-    backbone = build_backbone(config["backbone"], n_bins=settings.n_bins, n_frames=settings.n_frames)
-    load_part(content, "backbone", backbone)
-    backbone.eval()
-    shape = (1, 1, settings.n_bins, settings.n_frames)
-    folded = fold_batchnorm(backbone, torch.linspace(-1, 1, settings.n_bins * settings.n_frames).view(shape))
-    if config["channels_last"]:
-        folded.to(memory_format=torch.channels_last)
-    return Embedder(
-        folded.to(device), settings, content["asd"]["sections"], device, embedding_precision(precision, device)
-    )
 
 
 def embedding_precision(precision: str | int, device: torch.device) -> torch.dtype:

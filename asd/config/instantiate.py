@@ -1,0 +1,108 @@
+"""From a component of the configuration to the object that it names, and the identity of code from outside."""
+
+import hashlib
+import importlib.metadata
+import inspect
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import hydra.utils
+from hydra.errors import InstantiationException
+
+from asd.config.components import Component
+from asd.config.messages import nearest
+from asd.config.trust import LIBRARIES, PACKAGE
+
+
+def find_code(component: Component, key: str) -> Any:
+    """The class or function that a component names.
+
+    Raises:
+        ValueError: It cannot be imported.
+    """
+    target = component.target
+    try:
+        return hydra.utils.get_object(target)
+    except Exception as error:  # whatever the import of somebody's module raises
+        module = target.rpartition(".")[0]
+        cause = error.__cause__ or error
+        raise ValueError(
+            f"{key}._target_={target} cannot be imported ({type(cause).__name__}: {cause}). Give the whole name of a "
+            f"class; {module.partition('.')[0]}.py is looked for beside the folder of --config-dir, in the current "
+            "folder, and among installed packages"
+        ) from None
+
+
+def instantiate(component: Component, key: str, **offered: Any) -> Any:
+    """Makes the object that a component names.
+
+    Args:
+        component: Names it; its other keys are arguments of the constructor, components among them made first.
+        key: What messages call it, such as `backbone`.
+        offered: What the framework knows, given to a constructor that has such a parameter and is not told otherwise.
+
+    Raises:
+        ValueError: It cannot be imported, or does not take these arguments.
+    """
+    code = find_code(component, key)
+    arguments = component.arguments
+    takes = parameters(code)
+    arguments |= {name: value for name, value in offered.items() if name in takes and name not in arguments}
+    try:
+        return hydra.utils.instantiate({"_target_": component.target}, _convert_="all", **arguments)
+    except InstantiationException as error:
+        cause = error.__cause__ or error
+        if isinstance(cause, TypeError) and takes:
+            raise ValueError(wrong_arguments(component, key, takes, cause)) from None
+        if isinstance(cause, (ValueError, TypeError)):
+            text = str(cause)
+            raise ValueError(text if text.startswith(f"{key}.") else f"{key}.{text}") from cause
+        raise cause from None
+
+
+def parameters(code: Any) -> dict[str, inspect.Parameter]:
+    """The parameters of a class's constructor or of a function that can be given by name."""
+    try:
+        found = inspect.signature(code).parameters
+    except (TypeError, ValueError):
+        return {}
+    return {name: each for name, each in found.items() if each.kind not in (each.VAR_KEYWORD, each.VAR_POSITIONAL)}
+
+
+def wrong_arguments(component: Component, key: str, takes: dict[str, inspect.Parameter], error: Exception) -> str:
+    """What to say where a constructor does not take its arguments."""
+    short = component.target.rpartition(".")[2]
+    unknown = sorted(set(component.arguments) - set(takes) - {"_partial_", "_args_", "_recursive_", "_convert_"})
+    needed = [
+        name
+        for name, each in takes.items()
+        if each.default is each.empty and name not in component.arguments and f"'{name}'" in str(error)
+    ]
+    lines = [f"{key}.{name}: {short} takes no such setting.{nearest(name, takes)}" for name in unknown]
+    lines += [f"{key}.{name} is missing: {short} needs it" for name in needed]
+    return "\n".join(lines) or f"{key}: {short}: {error}"
+
+
+def code_identity(components: Iterable[Component]) -> dict[str, str]:
+    """Version or hash of the code from outside that components name, by its top package."""
+    found = {}
+    for component in components:
+        root = component.target.partition(".")[0]
+        if not component.target.startswith((f"{PACKAGE}.", *(f"{name}." for name in LIBRARIES))):
+            found[root] = identity_of(component.target)
+    return dict(sorted(found.items()))
+
+
+def identity_of(target: str) -> str:
+    """The version of an installed package, or the hash of a module's source."""
+    root = target.partition(".")[0]
+    packages = importlib.metadata.packages_distributions()
+    if root in packages:
+        return f"version {importlib.metadata.version(packages[root][0])}"
+    module = sys.modules.get(target.rpartition(".")[0]) or sys.modules.get(root)
+    file = getattr(module, "__file__", None)
+    if not file or not Path(file).is_file():
+        return "unknown"
+    return f"sha256 {hashlib.sha256(Path(file).read_bytes()).hexdigest()[:16]}"

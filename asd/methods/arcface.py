@@ -1,0 +1,239 @@
+"""The report's method: pieces of mixed clips, a backbone, and a head that tells the sections apart (Report 2).
+
+Trained on source clips (phase 1), fine-tuned on target clips (phase 2, Report 2.4), scored by the cosine distance of
+pieces to the nearest training pieces (Report 1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+
+from annotated_types import Ge, Le
+from pydantic import Field
+
+from asd.config.components import ArcFaceSettings, Component, SgdSettings, SpectrogramSettings, one_of
+from asd.config.instantiate import instantiate
+from asd.config.schema import BackboneComponent, MixupConfig, RunConfig, SpeedConfig
+from asd.data.clips import ClipTable
+from asd.methods.method import Extractor, Method
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from asd.data.datamodule import MachineDataModule
+    from asd.data.waveforms import WaveformBank
+    from asd.features.input import Input
+    from asd.models.classifier import SectionClassifier
+
+
+class ArcFaceConfig(RunConfig):
+    """Keys of conf/method/arcface.yaml."""
+
+    PHASES: ClassVar[tuple[str, ...]] = ("train", "finetune")
+
+    sampling: Literal["source", "target_step"] = Field(description="clips of a step; set by the script")
+    batch_size: Annotated[int, Ge(2), Le(65536)] = Field(description="pieces of a step (Table 3)")
+    mixup: MixupConfig
+    optimizer: one_of(SgdSettings)  # type: ignore[valid-type]
+    schedule: Component | None = Field(None, description="of the learning rate; null: constant")
+    input: one_of(SpectrogramSettings)  # type: ignore[valid-type]
+    loss: one_of(ArcFaceSettings)  # type: ignore[valid-type]
+    backbone: BackboneComponent
+    channels_last: bool = Field(description="memory layout of the network")
+    compile: bool | Literal["auto", "cudagraphs"] = Field(description="auto: as measured (conf/speed)")
+    speed: SpeedConfig
+
+    @property
+    def system(self) -> str:
+        """Backbone and input."""
+        return f"{self.backbone.name}-{self.input.name}"
+
+
+class ArcFaceMethod(Method[ArcFaceConfig]):
+    """Section classification with a margin."""
+
+    Config = ArcFaceConfig
+
+    @cached_property
+    def input(self) -> Input:
+        """Windows of waveform to pieces."""
+        found: Input = instantiate(self.config.input, "input")
+        return found
+
+    @property
+    def sample_rate(self) -> int:
+        """Of the input."""
+        return self.input.sample_rate
+
+    @property
+    def min_samples(self) -> int:
+        """Of the input."""
+        return self.input.min_samples
+
+    def check(self, table: ClipTable) -> None:
+        """There must be sections to tell apart, and clips of each domain that a step asks for."""
+        from asd.data.sampling import clips_by_section
+
+        for domain in ("source", "target") if self.config.sampling == "target_step" else ("source",):
+            clips_by_section(table, domain)
+
+    def resolved(self, *, begun: ArcFaceConfig | None, n_steps: int) -> ArcFaceConfig:
+        """Precision and compiling as measured for the network (conf/speed)."""
+        from asd.training.auto import Computation, resolve_auto
+
+        config = self.config
+        chosen = resolve_auto(
+            Computation(config.compile, config.trainer.precision),
+            Computation(begun.compile, begun.trainer.precision) if begun else None,
+            speed=config.speed,
+            trainer=config.trainer,
+            network=config.backbone.name,
+            n_steps=n_steps,
+        )
+        trainer = config.trainer.model_copy(update={"precision": chosen.precision})
+        return config.with_values(compile=chosen.compile, trainer=trainer)
+
+    def ready(self, *, is_begun: bool, asked: ArcFaceConfig) -> ArcFaceConfig:
+        """Without compiling, where `auto` chose it and this machine has no compiler.
+
+        Raises:
+            ValueError: Compiling was asked for, or the run began with it, and this machine cannot.
+        """
+        from asd.system.progress import say
+        from asd.training.auto import compiler_problem
+
+        config = self.config
+        problem = compiler_problem(config.trainer) if config.compile else None
+        if problem is None:
+            return config
+        if is_begun and not config.overwrite:
+            raise ValueError(
+                f"{config.folder()} began compiled, and here {problem}. Install a C++ compiler, or go on where there "
+                "is one"
+            )
+        if asked.compile != "auto":
+            raise ValueError(f"compile={config.compile}: {problem}. Install a C++ compiler, or give compile=false")
+        say(f"the network is not compiled, which is slower: {problem}")
+        return config.with_values(compile=False)
+
+    def n_steps_per_epoch(self, table: ClipTable) -> int:
+        """Once through the training clips of the source domain."""
+        n_source = int((table.is_train & (table.domain == "source")).sum())
+        return max(1, -(-n_source // self.config.batch_size))
+
+    def datamodule(self, table: ClipTable, bank: WaveformBank) -> MachineDataModule:
+        """The bank of waveforms and the plan of the steps."""
+        import numpy as np
+
+        from asd.data.datamodule import MachineDataModule
+        from asd.data.placement import place
+        from asd.data.sampling import BalancedSource, TargetStep
+        from asd.training.auto import training_device
+
+        config = self.config
+        bank = place(bank, config.data.bank, training_device(config.trainer), workers=config.data.workers)
+        low, high = config.mixup.weight
+        plan = {"source": BalancedSource, "target_step": TargetStep}[config.sampling](
+            table,
+            batch_size=config.batch_size,
+            mix_range=(low, high),
+            mix_probability=config.mixup.probability,
+            n_positions=np.array([self.input.n_positions(int(length)) for length in bank.lengths]),
+            seed=config.seed,
+        )
+        return MachineDataModule(bank, plan, self.input, workers=config.data.workers)
+
+    def backbone(self) -> tuple[nn.Module, int]:
+        """The network with random weights, and the length of its embeddings.
+
+        Raises:
+            ValueError: It does not take the input's pieces, or gives no embedding.
+        """
+        import torch
+
+        backbone: nn.Module = instantiate(self.config.backbone, "backbone", **self.input.sizes)
+        example = self.input(torch.zeros(2, self.input.window_length))
+        was_training = backbone.training
+        try:
+            with torch.no_grad():
+                embedding = backbone.eval()(example)
+        except Exception as error:  # whatever somebody's network raises
+            raise ValueError(
+                f"backbone: {self.config.backbone.target} does not take {tuple(example.shape)}: {error}"
+            ) from error
+        backbone.train(was_training)
+        if embedding.ndim != 2 or len(embedding) != 2:
+            raise ValueError(
+                f"backbone: {self.config.backbone.target} gives {tuple(embedding.shape)} for 2 pieces: "
+                "an embedding of each, (pieces, embedding_dim), is needed"
+            )
+        return backbone, embedding.shape[1]
+
+    def module(self, table: ClipTable, n_steps: int, phase1: Mapping[str, Any] | None) -> SectionClassifier:
+        """Random weights in phase 1, the phase-1 run's in phase 2, of which some may be frozen."""
+        import torch
+
+        from asd.models.classifier import SectionClassifier
+        from asd.models.compiling import compile_network
+        from asd.models.freezing import freeze, parts_of
+        from asd.runs.checkpoint import load_part
+
+        config = self.config
+        torch.manual_seed(config.seed)
+        backbone, embedding_dim = self.backbone()
+        head: nn.Module = instantiate(config.loss, "loss", embedding_dim=embedding_dim, n_classes=len(table.sections))
+        frozen_names: list[str] = []
+        frozen_modules: list[nn.Module] = []
+        if phase1 is not None:
+            load_part(phase1, "backbone", backbone)
+            load_part(phase1, "head", head)
+            assert config.freeze is not None
+            frozen_names, frozen_modules = freeze(backbone, head, config.freeze.parts)
+        if config.channels_last:
+            backbone.to(memory_format=torch.channels_last)
+        if config.compile:
+            compile_network(backbone, as_cuda_graphs=config.compile == "cudagraphs")
+        module = SectionClassifier(
+            backbone,
+            head,
+            frozen=frozen_modules,
+            optimizer=instantiate(self.optimizer(n_steps), "optimizer"),
+            schedule=instantiate(config.schedule, "schedule") if config.schedule else None,
+            n_steps=n_steps,
+            seed=config.seed,
+        )
+        module.frozen_names, module.part_names = frozen_names, list(parts_of(backbone))
+        return module
+
+    def optimizer(self, n_steps: int) -> Component:
+        """The optimizer's settings; in a long run SGD's update is one pass over each weight.
+
+        Lightning cannot clip gradients then.
+        """
+        config = self.config
+        is_long = n_steps >= config.speed.from_steps and not config.trainer.gradient_clip_val
+        if not isinstance(config.optimizer, SgdSettings) or "fused" in config.optimizer.arguments:
+            found: Component = config.optimizer
+            return found
+        return SgdSettings.of({**config.optimizer.plain(), "fused": is_long})
+
+    def extractor(
+        self, checkpoint: Mapping[str, Any], stride: int, device: torch.device, precision: str | int
+    ) -> Extractor:
+        """The backbone, which gives unit embeddings of pieces."""
+        from asd.models.embedder import Embedder
+        from asd.runs.checkpoint import load_part
+
+        backbone, _ = self.backbone()
+        load_part(checkpoint, "backbone", backbone)
+        return Embedder.of_network(
+            backbone,
+            self.input,
+            stride=stride,
+            device=device,
+            precision=precision,
+            channels_last=self.config.channels_last,
+        )
