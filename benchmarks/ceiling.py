@@ -9,17 +9,17 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 
-from asd.data.clips import scan_machine
+from asd.methods.arcface import ArcFaceMethod
 from asd.models.classifier import SectionClassifier
 from asd.runs.folder import RunFolder
 from asd.system.allocator import keep_freed_memory
 from asd.system.cores import n_cores
-from asd.training.assembly import build_data, build_model, build_trainer, open_clips
 from asd.training.nonfinite import FiniteLoss
 from asd.training.progress_bar import TrainingBar
-from asd.training.record import EpochRecord
+from asd.training.record import EpochRecord, RecordLogger
+from asd.training.trainer import build_trainer
 from benchmarks.clock import Times, finish_device, median, ratio, seconds
-from benchmarks.network import LONG, SECTIONS, bare_step, compose, device, ready_batch
+from benchmarks.network import LONG, SECTIONS, bare_step, compose, device, open_data, ready_batch
 from benchmarks.sound import make_clips
 
 
@@ -43,21 +43,20 @@ def measure(options: argparse.Namespace) -> dict[str, float | str]:
     return figures
 
 
-def one(config: dict[str, Any], name: str, block: int, rounds: int) -> dict[str, float | str]:
+def one(method: ArcFaceMethod, name: str, block: int, rounds: int) -> dict[str, float | str]:
     """A network within Lightning's loop and, in turns, alone."""
-    print(f"{name}: {rounds} rounds of {block} steps; compile={config['compile']}, {config['trainer']['precision']}")
-    config = config | {"progress": False}
-    table = scan_machine(Path(config["data"]["root"]), "fan")
+    config = method.config
+    print(f"{name}: {rounds} rounds of {block} steps; compile={config.compile}, {config.trainer.precision}")
+    table, data = open_data(method)
     assert len(table.sections) == SECTIONS
-    data = build_data(config, open_clips(config, table))
-    model, _ = build_model(config, table, LONG)
-    turns = Turns(config, block=block, rounds=rounds)
-    finite = FiniteLoss(lambda step: [])
+    model = method.module(table, LONG, None)
+    turns = Turns(method, block=block, rounds=rounds)
+    finite, record = FiniteLoss(lambda step: []), RecordLogger()
     with tempfile.TemporaryDirectory() as folder:
         run = RunFolder(Path(folder))
         # All that watches a run of train.py, but for the saving.
-        watching = [finite, EpochRecord(run, as_csv=False), TrainingBar(name, show=False), turns]
-        build_trainer(run, config, n_epochs=-1, callbacks=watching).fit(model, data)
+        watching = [finite, EpochRecord(run, record), TrainingBar(name, show=False), turns]
+        build_trainer(run, config.trainer, n_epochs=-1, callbacks=watching, loggers=[record]).fit(model, data)
     return {
         f"ceiling_{name}": ratio(turns.times, "step", "network"),
         f"step_s_{name}": median(turns.times, "step") / block,
@@ -69,13 +68,13 @@ class Turns(pl.Callback):
     """Blocks of whole steps and blocks of the network alone, in turns, on the same weights.
 
     Args:
-        config: Of the network.
+        method: Of the network.
         block: Steps of a block.
         rounds: Blocks that count; one before them does not.
     """
 
-    def __init__(self, config: dict[str, Any], *, block: int, rounds: int) -> None:
-        self.config = config
+    def __init__(self, method: ArcFaceMethod, *, block: int, rounds: int) -> None:
+        self.config = method.config
         self.block = block
         self.rounds = rounds
         self.times: Times = {"step": [], "network": []}

@@ -4,23 +4,23 @@ import argparse
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import librosa
 import numpy as np
 import torch
 
-from asd.data.clips import ClipTable, scan_machine
+from asd.config.components import SpectrogramSettings
+from asd.data.clips import ClipTable
 from asd.data.datamodule import MachineDataModule, Steps
 from asd.data.decoding import FULL_SCALE
-from asd.data.sampling import Draw
+from asd.data.sampling import BatchIndices
 from asd.features.mixup import mix
-from asd.features.spectrogram import SpectrogramSettings
+from asd.methods.arcface import ArcFaceMethod
 from asd.system.allocator import keep_freed_memory
 from asd.system.cores import n_cores
-from asd.training.assembly import build_data, open_clips
 from benchmarks.clock import in_turns, median, ratio, seconds
-from benchmarks.network import ON_CPU, compose, device, network_step
+from benchmarks.network import ON_CPU, compose, device, network_step, open_data
 from benchmarks.sound import make_clips
 
 PADDING: dict[str, Literal["reflect", "constant"]] = {"reflect": "reflect", "zeros": "constant"}  # librosa's words
@@ -34,16 +34,14 @@ def measure(options: argparse.Namespace) -> dict[str, float | str]:
     shape = (options.input or ["512x32"])[0]
     with tempfile.TemporaryDirectory() as folder:
         root = make_clips(Path(folder) / "data", 24 if options.tiny else 120)
-        config = compose(*NETWORK, f"input={shape}", f"data.cache={folder}/cache", f"data.root={root}")
-        config |= {"progress": False, "batch_size": 6 if options.tiny else 48}
-        table = scan_machine(root, "fan")
-        data = build_data(config, open_clips(config, table))
-        assert isinstance(data, MachineDataModule)
+        places = [f"data.cache={folder}/cache", f"data.root={root}", f"batch_size={6 if options.tiny else 48}"]
+        method = compose(*NETWORK, f"input={shape}", *places)
+        table, data = open_data(method)
         figures = one_core(data, table, options.rounds)
         if device().type == "cuda":
             print("data_path_share_of_step is a figure of the CPU: `ceiling` holds what the data path costs a GPU")
             return figures
-        return figures | share_of_step(data, config, options.rounds)
+        return figures | share_of_step(data, method, options.rounds)
 
 
 def one_core(data: MachineDataModule, table: ClipTable, rounds: int) -> dict[str, float | str]:
@@ -53,10 +51,10 @@ def one_core(data: MachineDataModule, table: ClipTable, rounds: int) -> dict[str
     largest = check_equal(data, table)
     sides: dict[str, Callable[[], float]] = {
         "ours": lambda: seconds(ours),
-        "stft": lambda: seconds(bare_stft(windows, data.settings)),
+        "stft": lambda: seconds(bare_stft(windows, settings_of(data))),
     }
     alone = in_turns(sides, rounds=4 * rounds, title="data path and its STFT, one core")
-    usual = {"usual": lambda: seconds(lambda: usual_batch(data.plan.draw(ours.step), table, data.settings))}
+    usual = {"usual": lambda: seconds(lambda: usual_batch(data.plan.indices(ours.step), table, settings_of(data)))}
     times = in_turns(usual | sides, rounds=rounds, title="the usual path and ours, one core")
     n = len(windows)
     return {
@@ -75,11 +73,17 @@ def check_equal(data: MachineDataModule, table: ClipTable) -> float:
     Raises:
         ValueError: It is more than rounding.
     """
-    expected = usual_batch(data.plan.draw(0), table, data.settings)
+    expected = usual_batch(data.plan.indices(0), table, settings_of(data))
     largest = float(np.abs(Ours(data)()[:, 0].numpy() - expected).max() / np.abs(expected).max())
     if largest > TOLERANCE:
         raise ValueError(f"our pieces differ from librosa's by {largest:.1e} of the largest value: too much")
     return largest
+
+
+def settings_of(data: MachineDataModule) -> SpectrogramSettings:
+    """Of the pieces."""
+    assert isinstance(data.input, SpectrogramSettings)
+    return data.input
 
 
 class Ours:
@@ -87,7 +91,7 @@ class Ours:
 
     def __init__(self, data: MachineDataModule) -> None:
         self.data = data
-        self.steps = Steps(data.bank, data.plan, data.settings)
+        self.steps = Steps(data.bank, data.plan, data.input)
         self.step = 0
 
     def __call__(self) -> torch.Tensor:
@@ -96,16 +100,16 @@ class Ours:
         return self.data.on_after_batch_transfer(self.steps[self.step - 1], 0).pieces
 
 
-def usual_batch(draw: Draw, table: ClipTable, settings: SpectrogramSettings) -> np.ndarray:
+def usual_batch(indices: BatchIndices, table: ClipTable, settings: SpectrogramSettings) -> np.ndarray:
     """The same pieces, (batch, bins, frames), as they are usually made: one by one from whole files."""
-    return np.stack([usual_piece(draw, slot, table, settings) for slot in range(len(draw.clip))])
+    return np.stack([usual_piece(indices, slot, table, settings) for slot in range(len(indices.clip))])
 
 
-def usual_piece(draw: Draw, slot: int, table: ClipTable, settings: SpectrogramSettings) -> np.ndarray:
+def usual_piece(indices: BatchIndices, slot: int, table: ClipTable, settings: SpectrogramSettings) -> np.ndarray:
     """Load both, mix, transform all of it, crop, average pairs of bins, standardise."""
-    clip, _ = librosa.load(table.absolute(int(draw.clip[slot])), sr=None)
-    partner, _ = librosa.load(table.absolute(int(draw.partner[slot])), sr=None)
-    weight, column = draw.mix_weight[slot], draw.first_column[slot]
+    clip, _ = librosa.load(table.absolute(int(indices.clip[slot])), sr=None)
+    partner, _ = librosa.load(table.absolute(int(indices.partner[slot])), sr=None)
+    weight, column = indices.mix_weight[slot], indices.position[slot]
     mixed = (1 - weight) * clip + weight * partner
     spectrum = librosa.stft(mixed, n_fft=settings.n_fft, hop_length=settings.hop_length, pad_mode=PADDING[settings.pad])
     piece = np.abs(spectrum)[:, column : column + settings.n_frames]
@@ -116,7 +120,7 @@ def usual_piece(draw: Draw, slot: int, table: ClipTable, settings: SpectrogramSe
 
 def mixed_windows(data: MachineDataModule) -> torch.Tensor:
     """(batch, samples) what the transform of a step is given."""
-    batch = Steps(data.bank, data.plan, data.settings)[0]
+    batch = Steps(data.bank, data.plan, data.input)[0]
     return mix(batch.windows.float(), batch.partners.float(), batch.mix_weight) / FULL_SCALE
 
 
@@ -128,10 +132,10 @@ def bare_stft(windows: torch.Tensor, settings: SpectrogramSettings) -> Callable[
     )
 
 
-def share_of_step(data: MachineDataModule, config: dict[str, Any], rounds: int) -> dict[str, float | str]:
+def share_of_step(data: MachineDataModule, method: ArcFaceMethod, rounds: int) -> dict[str, float | str]:
     """The data path against the eager channels-last float32 step, on all cores."""
     torch.set_num_threads(n_cores())
-    ours, step = Ours(data), network_step(config)
+    ours, step = Ours(data), network_step(method)
     sides = {"data": lambda: seconds(ours), "step": lambda: seconds(step)}
     times = in_turns(sides, rounds=rounds, title="data path and step, all cores")
     return {"data_path_share_of_step": ratio(times, "data", "step"), "eager_step_s": median(times, "step")}

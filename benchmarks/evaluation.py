@@ -9,20 +9,17 @@ import torch
 
 from asd.data.placement import place
 from asd.data.waveforms import WaveformBank
-from asd.features.spectrogram import spectrogram_settings
-from asd.inference.embedder import Embedder, embedding_precision
-from asd.models.backbone import Backbone
-from asd.models.folding import fold_batchnorm
+from asd.models.compiling import multiplies_bf16
+from asd.models.embedder import Embedder
 from asd.scoring.neighbours import ScorerSettings, SectionPieces, score_section, unit_embeddings
 from asd.system.allocator import keep_freed_memory
 from asd.system.cores import n_cores
-from asd.training.auto import multiplies_bf16
 from benchmarks.clock import Times, in_turns, median, ratio, seconds
 from benchmarks.network import ON_CPU, build, compose, device
 from benchmarks.sound import SECONDS, noise
 
 PIECES, TRAINING, TEST = 19, 1003, 400  # of a clip; clips of a section
-DIM, BLOCK = 128, 1024
+DIM, BLOCK, STRIDE = 128, 1024, 16
 CPU = torch.device("cpu")
 
 
@@ -69,21 +66,18 @@ def scoring(smaller: int, rounds: int) -> dict[str, float | str]:
 
 def embedding(backbone: str, shape: str, options: argparse.Namespace) -> dict[str, float | str]:
     """One clip on one core, folded and not; then clips a second as evaluate.py embeds them here."""
-    config = compose(f"backbone={backbone}", f"input={shape}", "compile=false", *ON_CPU)
-    network = build(config).backbone.to(CPU).eval()
-    assert isinstance(network, Backbone)
-    settings = spectrogram_settings(config["input"])
-    example = torch.linspace(-1, 1, settings.n_bins * settings.n_frames)
-    folded = fold_batchnorm(network, example.view(1, 1, settings.n_bins, settings.n_frames))
-    sides = {"plain": Embedder(network, settings, [0], CPU), "folded": Embedder(folded, settings, [0], CPU)}
+    method = compose(f"backbone={backbone}", f"input={shape}", "compile=false", *ON_CPU)
+    network = build(method).backbone.to(CPU).eval()
+    ready = Embedder.of_network(network, method.input, stride=STRIDE, device=CPU)
+    sides = {"plain": Embedder(network, method.input, STRIDE, CPU), "folded": ready}
     if multiplies_bf16(CPU):
-        sides["bf16"] = Embedder(folded, settings, [0], CPU, torch.bfloat16)
+        sides["bf16"] = Embedder(ready.backbone, method.input, STRIDE, CPU, torch.bfloat16)
     name = f"{backbone}_{shape}"
     times = one_core(sides, title=f"one clip, one core, {name}", rounds=options.rounds)
     own = "" if name == "mobilefacenet_512x32" else f"_{name}"
     figures: dict[str, float | str] = {f"clip_ms_one_core{own}": 1e3 * median(times, "folded")}
     figures |= {f"clip_ms_one_core_{side}_{name}": 1e3 * median(times, side) for side in sides if side != "folded"}
-    fast = Embedder(folded.to(device()), settings, [0], device(), embedding_precision("auto", device()))
+    fast = Embedder.of_network(network, method.input, stride=STRIDE, device=device(), precision="auto")
     n_clips = 2 if options.tiny else 256 if device().type == "cuda" else 16
     return figures | {f"embedded_clips_per_s_{name}": clips_per_s(fast, n_clips, name, options.rounds)}
 
@@ -94,7 +88,7 @@ def one_core(sides: dict[str, Embedder], *, title: str, rounds: int) -> Times:
     torch.set_num_threads(1)
 
     def embed(embedder: Embedder) -> float:
-        return seconds(lambda: embedder.embed(bank, 0, stride=16))
+        return seconds(lambda: embedder.extract(bank, 0))
 
     times = in_turns({name: partial(embed, side) for name, side in sides.items()}, rounds=rounds, title=title)
     torch.set_num_threads(n_cores())
@@ -106,5 +100,5 @@ def clips_per_s(embedder: Embedder, n_clips: int, name: str, rounds: int) -> flo
     random = np.random.default_rng(0)
     bank = WaveformBank.from_arrays([noise(random, SECONDS) for _ in range(n_clips)])
     bank = place(bank, "auto", embedder.device, workers=0)
-    everything = {"all": lambda: seconds(lambda: list(embedder.embed_all(bank, stride=16)))}
+    everything = {"all": lambda: seconds(lambda: list(embedder.extract_all(bank)))}
     return n_clips / median(in_turns(everything, rounds=rounds, title=f"embedding {n_clips} clips, {name}"), "all")

@@ -30,7 +30,7 @@ def measure(options: argparse.Namespace) -> dict[str, float | str]:
             print(f"{backbone} {shape}: {', '.join(map(str, at_once))} at a time")
             rounds = 1 if options.tiny else min(options.rounds, 3)
             rates = steps_per_s(network, at_once, n_steps=n_steps, rounds=rounds, budget=BUDGET[device().type])
-            batch = compose(*network)["batch_size"]
+            batch = compose(*network).config.batch_size
             figures |= {f"grid_pieces_per_s_{backbone}_{shape}_{k}": rate * batch for k, rate in rates.items()}
             figures[f"grid_gain_{backbone}_{shape}"] = max(rates.values()) / rates[1]
             alone_hours += MACHINES * (PHASE_1 + PHASE_2) / rates[1] / 3600
@@ -51,7 +51,7 @@ def steps_per_s(
 
     with ExitStack() as stack:
         child = partial(Child, network, allocator="keep", threads=n_cores())
-        n_first = 1 if compose(*network)["compile"] else max(at_once)  # alone: the others find what it compiled
+        n_first = 1 if compose(*network).config.compile else max(at_once)  # alone: the others find what it compiled
         children: list[Child] = []
         for n in (n_first, max(at_once) - n_first):
             started = [child() for _ in range(n)]

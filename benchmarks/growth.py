@@ -48,15 +48,12 @@ def child(folder: str, workers: int) -> dict[str, float]:
 
 def first_batches(folder: str, workers: int) -> dict[str, float]:
     """The child's side: imports, then the clock, then batches."""
-    from asd.data.clips import scan_machine
-    from asd.training.assembly import build_data, open_clips
-    from benchmarks.network import ON_CPU, compose
+    from benchmarks.network import ON_CPU, compose, open_data
 
     places = [f"data.root={folder}/data", f"data.cache={folder}/cache"]
-    config = compose("compile=false", *ON_CPU, *places, f"data.workers={workers}")
-    config["progress"] = False
+    method = compose("compile=false", *ON_CPU, *places, f"data.workers={workers}")
     start = time.perf_counter()
-    data = build_data(config, open_clips(config, scan_machine(Path(folder) / "data", "fan")))
+    _, data = open_data(method)
     batches = iter(data.train_dataloader())
     data.on_after_batch_transfer(next(batches), 0)
     first = time.perf_counter() - start

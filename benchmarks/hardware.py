@@ -5,9 +5,9 @@ from pathlib import Path
 
 import torch
 
+from asd.models.compiling import multiplies_bf16
 from asd.runs.manifest import code_version
 from asd.system.cores import n_cores
-from asd.training.auto import multiplies_bf16
 
 
 def hardware() -> dict[str, str | int | bool | None]:

@@ -2,37 +2,39 @@
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import hydra
 import torch
-from omegaconf import OmegaConf
 from torch import Tensor
 
-from asd.config.compose import CONF
+from asd.config.compose import plan
+from asd.data.clips import ClipTable, scan_machine
+from asd.data.datamodule import MachineDataModule
+from asd.data.recordings import Decoding, open_recordings
+from asd.methods.arcface import ArcFaceConfig, ArcFaceMethod
 from asd.models.classifier import SectionClassifier
-from asd.training.assembly import build_model
-from asd.training.auto import quickest
 
 SECTIONS = 6
 ON_CPU = ["trainer.accelerator=cpu", "data.bank=mmap"]
 LONG = 1_000_000  # steps: long enough for whatever pays in a long run
 
 
-def compose(*overrides: str) -> dict[str, Any]:
-    """The plain configuration of train.py, with the quickest settings for this machine in the place of auto."""
-    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
-        composed = hydra.compose("train", ["machine=fan", *overrides])
-    values = OmegaConf.to_container(composed, resolve=True)
-    assert isinstance(values, dict)
-    config: dict[str, Any] = {str(key): value for key, value in values.items()}
-    best = quickest(config, device(), LONG)
-    if config["compile"] == "auto":
-        config["compile"] = best["compile"]
-    if config["trainer"]["precision"] == "auto":
-        config["trainer"]["precision"] = best["precision"]
-    return config
+def compose(*overrides: str) -> ArcFaceMethod:
+    """The method of train.py, with the quickest settings for this machine in the place of auto."""
+    words = ["machine=fan", "progress=false", *overrides]
+    config: ArcFaceConfig = plan("train", words)[1].configs[0]
+    return ArcFaceMethod(ArcFaceMethod(config).resolved(begun=None, n_steps=LONG))
+
+
+def open_data(method: ArcFaceMethod) -> tuple[ClipTable, MachineDataModule]:
+    """The clips of a method's data, decoded, and its batches."""
+    data = method.config.data
+    table = scan_machine(Path(data.root), method.config.machine)
+    decoding = Decoding(method.sample_rate, method.min_samples)
+    clips = open_recordings(table, decoding, cache=Path(data.cache), on_bad_clip="error", progress=False)
+    return table, method.datamodule(table, clips.bank)
 
 
 def device() -> torch.device:
@@ -40,50 +42,55 @@ def device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def ready_batch(config: dict[str, Any]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def ready_batch(config: ArcFaceConfig) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Pieces (batch, 1, bins, frames), sections, partners' sections and weights on the device."""
-    n, shape = config["batch_size"], (config["input"]["n_bins"], config["input"]["n_frames"])
+    n, shape = config.batch_size, (config.input.n_bins, config.input.n_frames)
     section = torch.arange(n) % SECTIONS
     batch = torch.randn(n, 1, *shape), section, (section + 1) % SECTIONS, torch.rand(n) / 2
     pieces, section, partner, weight = (tensor.to(device()) for tensor in batch)
     return pieces, section, partner, weight
 
 
-def build(config: dict[str, Any]) -> SectionClassifier:
-    """The model of a configuration on the device."""
-    model, _ = build_model(config, SimpleNamespace(sections=list(range(SECTIONS))), LONG)  # type: ignore[arg-type]
-    assert isinstance(model, SectionClassifier)
-    return model.to(device())
+def build(method: ArcFaceMethod) -> SectionClassifier:
+    """The model of a method on the device."""
+    table: Any = SimpleNamespace(sections=list(range(SECTIONS)))
+    return method.module(table, LONG, None).to(device())
 
 
-def autocast(config: dict[str, Any]) -> AbstractContextManager[Any]:
+def autocast(config: ArcFaceConfig) -> AbstractContextManager[Any]:
     """The precision of a configuration."""
-    if config["trainer"]["precision"] == "32-true":
+    if config.trainer.precision == "32-true":
         return nullcontext()
     return torch.autocast(device().type, torch.bfloat16, cache_enabled=False)  # as Lightning does
 
 
-def network_step(config: dict[str, Any], *, plain: bool = False) -> Callable[[], None]:
+def network_step(method: ArcFaceMethod, *, plain: bool = False) -> Callable[[], None]:
     """A training step on ready-made tensors.
 
     Args:
-        config: Of the network.
+        method: Of the network.
         plain: SGD with PyTorch's own defaults instead of ours.
     """
-    model = build(config)
+    model = build(method)
     if plain:
-        keys = ("lr", "momentum", "nesterov", "weight_decay")
-        optimizer = torch.optim.SGD(model.parameters(), **{key: config["optimizer"][key] for key in keys})
+        settings = method.config.optimizer
+        optimizer: torch.optim.Optimizer = torch.optim.SGD(
+            model.parameters(),
+            lr=settings.lr,
+            momentum=settings.momentum,
+            nesterov=settings.nesterov,
+            weight_decay=settings.weight_decay,
+        )
     else:
         optimizer = model.configure_optimizers()["optimizer"]
-    return bare_step(model, optimizer, ready_batch(config), config)
+    return bare_step(model, optimizer, ready_batch(method.config), method.config)
 
 
 def bare_step(
     model: SectionClassifier,
     optimizer: torch.optim.Optimizer,
     batch: tuple[Tensor, Tensor, Tensor, Tensor],
-    config: dict[str, Any],
+    config: ArcFaceConfig,
 ) -> Callable[[], None]:
     """Forward, loss, backward, update."""
     pieces, section, partner, weight = batch
@@ -92,7 +99,7 @@ def bare_step(
         torch.compiler.cudagraph_mark_step_begin()
         optimizer.zero_grad()
         with autocast(config):
-            loss = model.arcface.loss(model(pieces), section, partner, weight)
+            loss = model.head(model(pieces), section, partner, weight).mean()
         loss.backward()
         optimizer.step()
 

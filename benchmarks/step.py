@@ -42,7 +42,7 @@ ON_GPU = {
 
 def measure(options: argparse.Namespace) -> dict[str, float | str]:
     """`step_speedup_<backbone>_<input>`, and the seconds of every side."""
-    from asd.training.auto import multiplies_bf16
+    from asd.models.compiling import multiplies_bf16
     from benchmarks.network import device
 
     sides = SIDES | (IN_BF16 if multiplies_bf16(device()) else {}) | (ON_GPU if device().type == "cuda" else {})
@@ -57,7 +57,7 @@ def is_ours(side: Side, network: list[str]) -> bool:
     """Whether a side is what conf/ says for this network on this machine, and need not be measured twice."""
     from benchmarks.network import compose
 
-    return side.allocator == "keep" and compose(*network, *side.changes) == compose(*network)
+    return side.allocator == "keep" and compose(*network, *side.changes).config == compose(*network).config
 
 
 def compare(backbone: str, shape: str, sides: dict[str, Side], options: argparse.Namespace) -> dict[str, float | str]:

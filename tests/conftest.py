@@ -5,10 +5,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import hydra
 import pytest
 
-from asd.config.compose import CONF, checked
+from asd.config.compose import plan
+from asd.launch.preconditions import require
 from asd.report.wandb.mirror import has_account
 from tests.support.factory import make_machine
 
@@ -45,15 +45,18 @@ def offline_wandb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def job() -> Callable[..., dict[str, Any]]:
-    """Composes the checked configuration of one tiny job, as the script of that name would."""
+def job() -> Callable[..., Any]:
+    """Composes the typed configuration of one tiny job, as the script of that name would."""
 
-    def compose(name: str, *overrides: str) -> dict[str, Any]:
+    def compose(name: str, *overrides: str) -> Any:
         tiny = ["data=folder", "data.root=data", "backbone=small", "batch_size=4", "trainer.max_steps=2"]
         tiny += ["trainer.accelerator=cpu", "progress=false", "machine=fan"]
         if name == "evaluate":
             tiny = ["progress=false", "accelerator=cpu"]
-        with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
-            return checked(hydra.compose(name, [*tiny, *overrides]), name)
+        typed = {word.partition("=")[0] for word in overrides}
+        words = [*(word for word in tiny if word.partition("=")[0] not in typed), *overrides]
+        line, found = plan(name, words)
+        require(found.configs[0], line.words)
+        return found.configs[0]
 
     return compose

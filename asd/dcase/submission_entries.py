@@ -99,7 +99,7 @@ def choose_members(
         return None
     scores = {system: read_scores(run.scores(order.scorer) / "scores.csv") for system, run in runs.items()}
     rows = {system: metric_rows(machine, table) for system, table in scores.items()}
-    for submission in choose_submissions(machine, scores, rows, {"phase": order.phase, "seed": order.seed}):
+    for submission in choose_submissions(machine, scores, rows, phase=order.phase, seed=order.seed):
         if submission.name == order.system:
             table = averaged(scores, submission.members, order.ensemble)
             return table, tuple(runs[system] for system in submission.members), submission.oracle

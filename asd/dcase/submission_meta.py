@@ -11,10 +11,10 @@ from typing import Any
 
 from asd.dcase.official import detection
 from asd.dcase.submission_entries import Entry, Order, in_part
+from asd.runs.checkpoint import load_checkpoint
 from asd.runs.folder import RunFolder
 from asd.scoring.metrics import hmean, scorable, section_rows
 from asd.scoring.thresholds import decide
-from asd.runs.checkpoint import load_checkpoint
 
 LABEL = re.compile(r"[A-Za-z0-9-]+_[A-Za-z0-9-]+_task2_[1-4]")
 MAX_ABBREVIATION = 10

@@ -5,7 +5,6 @@ import io
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -105,7 +104,7 @@ def collect(runs: list[RunFolder], baselines: list[ScoredBaseline], config: Eval
         rows = {system: metric_rows(machine, table) for system, table in scores.items()}
         for system, found in rows.items():
             add(systems, system, machine, found, "")
-        for submission in choose_submissions(machine, scores, rows, config):
+        for submission in choose_submissions(machine, scores, rows, phase=config.phase, seed=config.seed):
             found = metric_rows(machine, averaged(scores, submission.members, config.ensemble))
             if found:
                 add(systems, submission.name, machine, found, submission.note)
@@ -149,16 +148,16 @@ def unmeasured(scored: list[tuple[RunFolder, Path]]) -> dict[str, list[Group]]:
 
 
 def choose_submissions(
-    machine: str, scores: Mapping[str, ScoreTable], rows: Mapping[str, list[MetricRow]], config: EvaluateConfig
+    machine: str, scores: Mapping[str, ScoreTable], rows: Mapping[str, list[MetricRow]], *, phase: str | None, seed: int
 ) -> list[Submission]:
     """Submissions 1–4 of one machine (Report 2.5); without labels the last alone, which needs no order."""
     if not scores:  # only baselines ran on this machine
         return []
-    phase = choose_phase({system.partition("/")[2] for system in scores}, config.phase)
-    members = sorted(s for s in scores if s.endswith(f"-s{config.seed}/{phase}"))
+    phase = choose_phase({system.partition("/")[2] for system in scores}, phase)
+    members = sorted(s for s in scores if s.endswith(f"-s{seed}/{phase}"))
     if not members:
         say(
-            f"{machine}: no submissions: no scored run has seed={config.seed} and the phase "
+            f"{machine}: no submissions: no scored run has seed={seed} and the phase "
             f"{phase or 'of your choice (there are several fine-tunings: name one, phase=…)'}"
         )
         return []
