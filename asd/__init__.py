@@ -7,6 +7,8 @@ if TYPE_CHECKING:
     from asd.inference.baseline import TrainedBaseline
     from asd.inference.trained import TrainedRun
 
+__version__ = "0.1.0"
+
 
 def load_run(path: str | Path, *, scorer: str | None = None, device: str = "cpu") -> "TrainedRun | TrainedBaseline":
     """A finished, evaluated run that scores any recording: `load_run(RUN_DIR).score("clip.wav")`.

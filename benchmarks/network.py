@@ -10,7 +10,7 @@ import torch
 from omegaconf import OmegaConf
 from torch import Tensor
 
-from asd.config.compose import CONF
+from asd.config import CONF
 from asd.models.classifier import SectionClassifier
 from asd.training.assembly import build_model
 from asd.training.auto import quickest

@@ -8,7 +8,8 @@ from typing import Any
 import hydra
 import pytest
 
-from asd.config.compose import CONF, checked
+from asd.config import CONF
+from asd.config.compose import checked
 from asd.report.wandb.mirror import has_account
 from tests.support.factory import make_machine
 

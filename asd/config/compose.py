@@ -20,6 +20,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
+from asd.config import CONF, PROJECT
 from asd.config.contradictions import refuse_contradictions
 from asd.config.launchers import require_launcher
 from asd.config.methods import refuse_foreign_keys
@@ -35,8 +36,6 @@ from asd.launch.worker import Job, Slot
 from asd.runs.folder import address
 from asd.system.allocator import keep_freed_memory
 from asd.system.progress import be_quiet
-
-CONF = Path(__file__).parents[2] / "conf"
 
 # What the process of one run of a sweep calls; the other scripts have no runs of their own.
 TRAINERS = {"train": "asd.experiment:train", "finetune": "asd.experiment:train"}
@@ -117,7 +116,7 @@ def sweep_job(name: str, config: DictConfig, overrides: Sequence[str]) -> Job:
         config: As Hydra composed it for the job; checked before the sweep began.
         overrides: What is the job's own.
     """
-    command = [str(CONF.parent / f"{name}.py"), *overrides, "hydra.mode=RUN"]
+    command = [str(PROJECT / f"{name}.py"), *overrides, "hydra.mode=RUN"]
     return Job(TRAINERS[name], resolved(config), command)
 
 

@@ -25,11 +25,6 @@ def compile_network(network: nn.Module, *, as_cuda_graphs: bool = False) -> None
         network: Changed in place.
         as_cuda_graphs: Whether a GPU gets all of its work in one launch.
     """
-    from asd.models.blocked_sums import BlockedSums  # the compiler takes seconds to import: only where it is used
-
     say("compiling the network at the first step: about a minute, once")
     torch.compiler.reset()  # a sweep's runs in one process: what was compiled for others is not looked at again
-    if as_cuda_graphs:
-        network.compile(dynamic=False, mode="reduce-overhead")
-    else:
-        network.compile(dynamic=False, options={"post_grad_custom_pre_pass": BlockedSums()})
+    network.compile(dynamic=False, mode="reduce-overhead" if as_cuda_graphs else None)

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from asd.config.compose import CONF, checked
+from asd.config import CONF
+from asd.config.compose import checked
 from asd.evaluation import evaluate
 from asd.experiment import train
 from asd.runs.folder import find_runs

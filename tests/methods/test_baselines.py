@@ -19,7 +19,8 @@ from sklearn.metrics import roc_auc_score
 
 import asd
 from asd.cli import main as cli
-from asd.config.compose import CONF, checked, preflight
+from asd.config import CONF
+from asd.config.compose import checked, preflight
 from asd.data.clips import scan_machine
 from asd.data.waveforms import WaveformBank
 from asd.evaluation import evaluate

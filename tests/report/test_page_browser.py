@@ -9,7 +9,8 @@ import hydra
 import pytest
 
 from asd.cli import main as cli
-from asd.config.compose import CONF, checked
+from asd.config import CONF
+from asd.config.compose import checked
 from asd.evaluation import evaluate
 from asd.experiment import train
 from tests.support.browser import complaints, open_browser, open_page, requests

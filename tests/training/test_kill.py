@@ -10,7 +10,8 @@ from typing import Any
 import hydra
 import pytest
 
-from asd.config.compose import CONF, resolved
+from asd.config import CONF
+from asd.config.compose import resolved
 from asd.runs.folder import RunFolder
 from asd.runs.record import read_record
 from tests.support.disturbance import PHASES, Configs, Kill, digests, finish, start
