@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from asd.inference.detector import Detector
 
+__version__ = "0.1.0"
+
 
 def load_run(
     path: str | Path, *, scorer: str | None = None, device: str = "cpu", trust: Iterable[str] = ()

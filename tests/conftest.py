@@ -1,4 +1,4 @@
-"""What every test shares: the place of the real recordings, one thread, no leaking environment."""
+"""What every test shares: the place of the real recordings, runs to begin with, no leaking environment."""
 
 import os
 from collections.abc import Callable
@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 
-from asd.config.compose import plan
-from asd.launch.preconditions import require
+from asd.evaluation import evaluate
+from asd.experiment import train
 from asd.report.wandb.mirror import has_account
+from asd.runs.folder import RunFolder
 from tests.support.factory import make_machine
-
-os.environ.setdefault("OMP_NUM_THREADS", "1")
+from tests.support.jobs import tiny
+from tests.support.originals import Originals
 
 
 @pytest.fixture(scope="session")
@@ -45,18 +46,26 @@ def offline_wandb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def job() -> Callable[..., Any]:
-    """Composes the typed configuration of one tiny job, as the script of that name would."""
+def job() -> Callable[..., dict[str, Any]]:
+    """Composes the checked configuration of one tiny job, as the script of that name would."""
+    return tiny
 
-    def compose(name: str, *overrides: str) -> Any:
-        tiny = ["data=folder", "data.root=data", "backbone=small", "batch_size=4", "trainer.max_steps=2"]
-        tiny += ["trainer.accelerator=cpu", "progress=false", "machine=fan"]
-        if name == "evaluate":
-            tiny = ["progress=false", "accelerator=cpu"]
-        typed = {word.partition("=")[0] for word in overrides}
-        words = [*(word for word in tiny if word.partition("=")[0] not in typed), *overrides]
-        line, found = plan(name, words)
-        require(found.configs[0], line.words)
-        return found.configs[0]
 
-    return compose
+@pytest.fixture(scope="session")
+def originals(tmp_path_factory: pytest.TempPathFactory) -> Originals:
+    """What tests begin with and the session makes once."""
+    return Originals(tmp_path_factory.mktemp("originals"))
+
+
+@pytest.fixture
+def trained(workplace: Path, originals: Originals) -> RunFolder:
+    """A finished tiny run: phase 1 of fan."""
+    originals.lay_out("trained", lambda: train(tiny("train")))
+    return RunFolder(Path("outputs/main/fan/small-512x32-s0/train"))
+
+
+@pytest.fixture
+def evaluated(trained: RunFolder, originals: Originals) -> RunFolder:
+    """A finished tiny run with its scores and results."""
+    originals.lay_out("evaluated", lambda: evaluate(tiny("evaluate")))
+    return trained

@@ -26,13 +26,6 @@ Job = Callable[..., dict[str, Any]]
 RUN = Path("outputs/main/fan/small-512x32-s0/train")
 
 
-@pytest.fixture
-def evaluated(workplace: Path, job: Job) -> RunFolder:
-    run = train(job("train"))
-    evaluate(job("evaluate"))
-    return run
-
-
 def rows(path: str) -> list[dict[str, str]]:
     with open(path, newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
@@ -109,8 +102,7 @@ def test_a_recording_of_any_name_needs_its_section(evaluated: RunFolder, capsys:
     assert "is no finished run" in capsys.readouterr().err
 
 
-def test_an_unscored_run_says_what_to_type(workplace: Path, job: Job) -> None:
-    train(job("train"))
+def test_an_unscored_run_says_what_to_type(trained: RunFolder) -> None:
     with pytest.raises(ValueError, match=r"not scored with scorer cosine: python evaluate\.py name=main first"):
         asd.load_run(RUN)
 
@@ -162,8 +154,7 @@ def test_the_phase_of_the_submissions() -> None:
     assert choose_phase({"train", "finetune-none"}, "train") == "train"
 
 
-def test_several_fine_tunings_want_a_name(workplace: Path, job: Job, capsys: pytest.CaptureFixture[str]) -> None:
-    train(job("train"))
+def test_several_fine_tunings_want_a_name(trained: RunFolder, job: Job, capsys: pytest.CaptureFixture[str]) -> None:
     for freeze in ("none", "arcface"):
         train(job("finetune", f"freeze={freeze}"))
     evaluate(job("evaluate"))
@@ -244,14 +235,12 @@ def test_unlabelled_clips_are_scored_and_left_out_of_the_metrics(workplace: Path
     assert {row["section"] for row in rows("outputs/main/results/metrics.csv")} == {"0"}
 
 
-def test_too_few_references_are_named(workplace: Path, job: Job) -> None:
-    train(job("train"))
+def test_too_few_references_are_named(trained: RunFolder, job: Job) -> None:
     with pytest.raises(ValueError, match=r"fan section 00.*n_neighbors"):
         evaluate(job("evaluate", "scorer.n_neighbors=500", "scorer.name=many"))
 
 
-def test_logmel_neighbour_stands_in_the_table(workplace: Path, job: Job) -> None:
-    train(job("train"))
+def test_logmel_neighbour_stands_in_the_table(trained: RunFolder, job: Job) -> None:
     evaluate(job("evaluate", "logmel_neighbour=true"))
     assert "1-NN on mean log-mel" in Path("outputs/main/results/table2.md").read_text()
 

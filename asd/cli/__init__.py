@@ -1,14 +1,14 @@
-"""The console command `asd`: everything that is not an experiment."""
+"""The console command `asd`: the three scripts, and everything that is not an experiment."""
 
 import argparse
 import sys
 from collections.abc import Sequence
 from typing import Any
 
-from asd.cli import dashboard, data, official, report, score, status, wandb
+from asd.cli import dashboard, data, official, report, score, scripts, status, wandb
 from asd.system.progress import be_quiet, write_line
 
-COMMANDS = (dashboard, data, official, report, score, status, wandb)
+COMMANDS = (scripts, dashboard, data, official, report, score, status, wandb)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -23,12 +23,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 class Command(argparse.ArgumentParser):
-    """A command or a subcommand; every one takes --quiet."""
+    """A command or a subcommand; every one that has options takes --quiet."""
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
         quiet = "neither progress nor remarks, only results and mistakes"
-        self.add_argument("--quiet", "-q", action="store_true", default=argparse.SUPPRESS, help=quiet)
+        if "-" in self.prefix_chars:
+            self.add_argument("--quiet", "-q", action="store_true", default=argparse.SUPPRESS, help=quiet)
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -21,6 +21,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
+from asd.config import CONF
 from asd.config.components import Component, Settings
 from asd.config.instantiate import find_code
 from asd.config.messages import HINTS, keys_of, nearest, nearest_key
@@ -28,7 +29,6 @@ from asd.config.overrides import CommandLine, check_group, check_words, parse_co
 from asd.config.packages import require_launcher
 from asd.config.schema import EvaluateConfig, RunConfig
 
-CONF = Path(__file__).parents[2] / "conf"
 FINETUNE_ONLY = ("freeze", "checkpoint")
 BASIC_SWEEPER = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
 

@@ -14,7 +14,8 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from asd.config.compose import CONF, Plan, plan, typed, without_hydra
+from asd.config import CONF
+from asd.config.compose import Plan, plan, typed, without_hydra
 from asd.config.overrides import CommandLine, as_text
 from asd.config.schema import EvaluateConfig, RunConfig
 from asd.launch.grid import Grid

@@ -5,24 +5,16 @@ from pathlib import Path
 
 import pytest
 
-from asd.config.compose import CONF, checked
 from asd.evaluation import evaluate
 from asd.experiment import train
 from asd.runs.folder import find_runs
 from asd.runs.manifest import is_done
 from tests.support.factory import make_machine
+from tests.support.jobs import compose
 
 BACKBONES = ["mobilefacenet", "resnet50", "efficientnet_b0"]
 INPUTS = ["1024x32", "512x32"]
 FREEZES = ["none", "until_last_block", "backbone", "arcface"]
-
-
-def compose(name: str, *overrides: str) -> dict:
-    """One checked configuration, as the script of that name would compose it."""
-    import hydra
-
-    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
-        return checked(hydra.compose(name, list(overrides)), name)
 
 
 def sweep(backbones: list[str], inputs: list[str]) -> None:

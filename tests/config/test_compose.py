@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from asd.config.compose import CONF, preflight, script
+from asd.config import CONF
+from asd.config.compose import preflight, script
 from asd.config.rules import Choice, ListOf, Number, Text, check, flatten, or_null
 from asd.config.schema import SCHEMAS, TRAINER
 

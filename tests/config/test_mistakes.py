@@ -11,7 +11,8 @@ import hydra
 import pytest
 from omegaconf import OmegaConf
 
-from asd.config.compose import CONF, preflight
+from asd.config import CONF
+from asd.config.compose import preflight
 from asd.config.preconditions import FREEZING
 from asd.models import freezing
 from asd.runs.folder import RunFolder

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from asd.config.compose import CONF
+from asd.config import CONF
 from asd.config.overrides import groups
 
 

@@ -116,13 +116,11 @@ def test_skipped_clips_stand_in_everything_that_is_read(
     assert {"skipped.csv"} <= manifest["files"].keys()
 
 
-def test_what_is_skipped_is_as_if_it_were_not_there(workplace: Path, job: Job) -> None:
-    run = train(job("train"))
-    evaluate(job("evaluate"))
+def test_what_is_skipped_is_as_if_it_were_not_there(evaluated: RunFolder, job: Job) -> None:
     put_bad_clips()
     other = train(job("train", "data.on_bad_clip=skip", "name=other"))
     evaluate(job("evaluate", "name=other"))
-    first, second = (read_scores(each.scores("cosine") / "scores.csv") for each in (run, other))
+    first, second = (read_scores(each.scores("cosine") / "scores.csv") for each in (evaluated, other))
     assert first.clip.tolist() == second.clip.tolist()
     assert first.score.tolist() == second.score.tolist()
 
@@ -169,23 +167,21 @@ def test_a_repaired_clip_is_looked_at_again(workplace: Path, job: Job) -> None:
         evaluate(job("evaluate"))
 
 
-def test_a_test_clip_that_breaks_after_training(workplace: Path, job: Job) -> None:
-    run = train(job("train"))
+def test_a_test_clip_that_breaks_after_training(trained: RunFolder, job: Job) -> None:
     path = FAN / "source_test/section_01_source_test_normal_0001.wav"
     path.write_bytes(bytes(path.stat().st_size))
     with pytest.raises(BadClipsError, match="1 clips cannot be used"):
         evaluate(job("evaluate"))
     evaluate(job("evaluate", "data.on_bad_clip=skip"))
-    assert len(read_skipped(run.scores("cosine"))) == 1
-    assert path.name not in (run.scores("cosine") / "scores.csv").read_text()
+    assert len(read_skipped(trained.scores("cosine"))) == 1
+    assert path.name not in (trained.scores("cosine") / "scores.csv").read_text()
     row = next(row for row in rows(RESULTS / "metrics.csv") if (row["section"], row["domain"]) == ("1", "source"))
     assert (row["n_normal"], row["n_anomaly"]) == ("1", "2")
     with pytest.raises(BadClipsError, match="1 clips cannot be used"):
         evaluate(job("evaluate", "data.on_bad_clip=error"))
 
 
-def test_a_training_clip_that_breaks_after_training(workplace: Path, job: Job) -> None:
-    train(job("train"))
+def test_a_training_clip_that_breaks_after_training(trained: RunFolder, job: Job) -> None:
     path = FAN / "train/section_01_source_train_normal_0001.wav"
     path.write_bytes(bytes(path.stat().st_size))
     with pytest.raises(ValueError, match=r"was trained on other clips .* now skipped: dev_data/fan/train/section_01"):
@@ -203,8 +199,7 @@ def test_a_run_goes_on_with_the_clips_it_began_with(tmp_path: Path) -> None:
             keep_skipped(run, others)
 
 
-def test_the_policy_is_part_of_what_a_run_is(workplace: Path, job: Job) -> None:
-    train(job("train"))
+def test_the_policy_is_part_of_what_a_run_is(trained: RunFolder, job: Job) -> None:
     with pytest.raises(ValueError, match=r"data\.on_bad_clip: error → skip"):
         job("train", "data.on_bad_clip=skip")
 

@@ -61,7 +61,11 @@ def test_damaged_members(tmp_path: Path) -> None:
     tried(tmp_path, bytes(content), "not a whole ZIP archive")
 
 
-@pytest.mark.parametrize("content", [b"<html>no</html>", b"", make_zip({"fan/train/a.wav": b"1"})[:-30]])
+@pytest.mark.parametrize(
+    "content",
+    [b"<html>no</html>", b"", make_zip({"fan/train/a.wav": b"1"})[:-30]],
+    ids=["a page", "nothing", "cut short"],
+)
 def test_no_archive_at_all(tmp_path: Path, content: bytes) -> None:
     tried(tmp_path, content, "not a whole ZIP archive")
 

@@ -17,6 +17,7 @@ from asd.experiment import train
 from asd.inference import embedder as embedder_file
 from asd.inference.embedder import Embedder, load_embedder, runs_of_one_length
 from asd.models.build import build_backbone
+from asd.runs.folder import RunFolder
 from asd.scoring.neighbours import ScorerSettings
 from asd.training.checkpoint import load_checkpoint, load_part
 from tests.support.factory import make_machine
@@ -55,8 +56,8 @@ def test_fast_scores_are_the_slow_ones(tmp_path: Path, workplace: Path, job: Job
     assert abs(roc_auc_score(anomalous, slow) - roc_auc_score(anomalous, fast)) <= 0.005
 
 
-def test_clips_together_are_embedded_as_alone(workplace: Path, job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
-    embedder = load_embedder(train(job("train")).checkpoint, CPU)
+def test_clips_together_are_embedded_as_alone(trained: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    embedder = load_embedder(trained.checkpoint, CPU)
     random = np.random.default_rng(0)
     lengths = (24_000, 24_000, 30_000, 24_000, 24_000, 24_000)
     bank = WaveformBank.from_arrays([random.integers(-9000, 9000, n).astype(np.int16) for n in lengths])
@@ -76,7 +77,7 @@ def test_neighbours_of_one_length_go_together() -> None:
     assert embedder_file.CLIPS_AT_ONCE_ON_GPU > 1
 
 
-def test_auto_is_float32_on_the_cpu(workplace: Path, job: Job) -> None:
-    checkpoint = train(job("train")).checkpoint
+def test_auto_is_float32_on_the_cpu(trained: RunFolder) -> None:
+    checkpoint = trained.checkpoint
     assert load_embedder(checkpoint, CPU, "auto").precision is torch.float32
     assert load_embedder(checkpoint, CPU, "bf16").precision is torch.bfloat16

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import hydra
 import librosa
 import numpy as np
 import pytest
@@ -19,7 +18,7 @@ from sklearn.metrics import roc_auc_score
 
 import asd
 from asd.cli import main as cli
-from asd.config.compose import CONF, checked, preflight
+from asd.config.compose import preflight
 from asd.data.clips import scan_machine
 from asd.data.waveforms import WaveformBank
 from asd.evaluation import evaluate
@@ -32,7 +31,9 @@ from asd.runs.manifest import is_done
 from asd.runs.record import read_record
 from asd.runs.scores import read_scores
 from asd.training.checkpoint import load_checkpoint
+from tests.support import jobs
 from tests.support.factory import make_machine
+from tests.support.originals import Originals
 
 METHODS = ["autoencoder", "mobilenetv2"]
 ADDRESS = {"autoencoder": "autoencoder-128x5-s0/train", "mobilenetv2": "mobilenetv2-128x64-s0/train"}
@@ -52,8 +53,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def compose(name: str, *overrides: str) -> dict[str, Any]:
     """One checked configuration of train or finetune."""
     tiny = ["data=folder", "data.root=data", "machine=fan", "trainer.accelerator=cpu", "progress=false"]
-    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
-        return checked(hydra.compose(name, [*tiny, *overrides]), name)
+    return jobs.compose(name, *tiny, *overrides)
 
 
 def baseline(method: str, *overrides: str) -> dict[str, Any]:
@@ -70,10 +70,27 @@ def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
     return one.keys() == other.keys() and all(torch.equal(one[key], other[key]) for key in one)
 
 
+@pytest.fixture
+def finished(place: Path, originals: Originals, job: Job) -> Callable[[str], RunFolder]:
+    """Lays out a tiny run of one baseline, evaluated."""
+
+    def lay_out(method: str) -> RunFolder:
+        def make() -> None:
+            train(baseline(method))
+            evaluate(job("evaluate"))
+
+        originals.lay_out(method, make)
+        return RunFolder(Path("outputs/main/fan") / ADDRESS[method])
+
+    return lay_out
+
+
+Finished = Callable[[str], RunFolder]
+
+
 @pytest.mark.parametrize("method", METHODS)
-def test_a_baseline_leaves_the_same_folder_as_any_run(place: Path, job: Job, method: str) -> None:
-    run = train(baseline(method))
-    assert run.path == Path("outputs/main/fan") / ADDRESS[method]
+def test_a_baseline_leaves_the_same_folder_as_any_run(finished: Finished, method: str) -> None:
+    run = finished(method)
     assert is_done(run)
     content = torch.load(run.checkpoint, weights_only=True)
     assert content["asd"]["config"]["method"] == method
@@ -82,7 +99,6 @@ def test_a_baseline_leaves_the_same_folder_as_any_run(place: Path, job: Job, met
     assert lines[-1]["step"] == 6
     assert {"epoch", "loss", "lr", "pieces_per_second"} <= lines[0].keys()
     assert ("accuracy" in lines[0]) == (method == "mobilenetv2")
-    evaluate(job("evaluate"))
     scores = read_scores(run.scores(SCORES[method]) / "scores.csv")
     assert scores.clip.tolist() == scan_machine(Path("data"), "fan").path.tolist()
     assert np.isfinite(scores.score).all()
@@ -109,9 +125,8 @@ def organisers_score(path: Path, state: dict[str, np.ndarray]) -> float:
     return float(np.mean(np.square(data - (hidden @ state["27.weight"].T + state["27.bias"]))))
 
 
-def test_a_score_is_the_organisers_score(place: Path, job: Job) -> None:
-    run = train(baseline("autoencoder"))
-    evaluate(job("evaluate"))
+def test_a_score_is_the_organisers_score(finished: Finished) -> None:
+    run = finished("autoencoder")
     scores = read_scores(run.scores("mean_squared_error") / "scores.csv")
     prefix = "network.layers."
     state = {key.removeprefix(prefix): value.double().numpy() for key, value in weights(run).items()}
@@ -151,10 +166,9 @@ def test_an_interrupted_baseline_goes_on_to_the_bit(
 
 @pytest.mark.parametrize("method", METHODS)
 def test_any_recording_gets_the_score_of_the_files(
-    place: Path, job: Job, method: str, capsys: pytest.CaptureFixture[str]
+    finished: Finished, method: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run = train(baseline(method))
-    evaluate(job("evaluate"))
+    run = finished(method)
     scores = read_scores(run.scores(SCORES[method]) / "scores.csv")
     capsys.readouterr()
     clip = str(Path("data") / scores.clip[5])
@@ -166,9 +180,8 @@ def test_any_recording_gets_the_score_of_the_files(
     assert set(found.nearest.tolist()) == {""}
 
 
-def test_the_autoencoder_knows_no_sections_the_classifier_does(place: Path, job: Job) -> None:
-    runs = {method: train(baseline(method)) for method in METHODS}
-    evaluate(job("evaluate"))
+def test_the_autoencoder_knows_no_sections_the_classifier_does(finished: Finished) -> None:
+    runs = {method: finished(method) for method in METHODS}
     clip = next(Path("data").rglob("section_01_source_test_normal_0000.wav"))
     Path("unnamed.wav").write_bytes(clip.read_bytes())
     expected = asd.load_run(runs["autoencoder"].path).score(clip).score
@@ -181,9 +194,8 @@ def test_the_autoencoder_knows_no_sections_the_classifier_does(place: Path, job:
         classifier.score(clip, 7)
 
 
-def test_both_formulas_stand_side_by_side(place: Path, job: Job) -> None:
-    run = train(baseline("mobilenetv2"))
-    evaluate(job("evaluate"))
+def test_both_formulas_stand_side_by_side(finished: Finished, job: Job) -> None:
+    run = finished("mobilenetv2")
     evaluate(job("evaluate", "log_odds.formula=corrected_2022", "log_odds.hop=8"))
     official, corrected = (
         read_scores(run.scores(name) / "scores.csv").score
@@ -198,10 +210,10 @@ def test_both_formulas_stand_side_by_side(place: Path, job: Job) -> None:
 
 
 def test_baselines_have_rows_but_take_no_part_in_submissions(
-    place: Path, job: Job, capsys: pytest.CaptureFixture[str]
+    finished: Finished, job: Job, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    runs = [finished(method) for method in METHODS]
     arcface = train(job("train"))
-    runs = [train(baseline(method)) for method in METHODS]
     evaluate(job("evaluate"))
     with open("outputs/main/results/metrics.csv", newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
@@ -221,17 +233,17 @@ def test_baselines_have_rows_but_take_no_part_in_submissions(
     assert capsys.readouterr().out.count("is scored already") == 3
 
 
-def test_the_reference_system_and_moved_data_work_for_baselines_alone(place: Path, job: Job) -> None:
-    train(baseline("autoencoder"))
+def test_the_reference_system_and_moved_data_work_for_baselines_alone(finished: Finished, job: Job) -> None:
+    finished("autoencoder")
     Path("data").rename("elsewhere")
     evaluate(job("evaluate", "data.root=elsewhere", "logmel_neighbour=true"))
     assert "1-NN on mean log-mel" in Path("outputs/main/results/table2.md").read_text()
 
 
 @pytest.mark.parametrize("form", ["npz", "pt"])
-def test_given_weights_are_scored_as_they_are(place: Path, job: Job, form: str) -> None:
+def test_given_weights_are_scored_as_they_are(finished: Finished, form: str) -> None:
     """docs/baselines.md: nothing learns at lr 0, and statistics stand still at momentum 1."""
-    given = weights(train(baseline("autoencoder")))
+    given = weights(finished("autoencoder"))
     state = {key.removeprefix("network."): value for key, value in given.items()}
     if form == "pt":
         torch.save(state, "given.pt")
@@ -291,9 +303,9 @@ def test_a_classifier_needs_two_sections(place: Path) -> None:
         train(baseline("mobilenetv2"))
 
 
-def test_a_section_without_training_clips_is_named(place: Path) -> None:
+def test_a_section_without_training_clips_is_named(finished: Finished) -> None:
     settings = {"formula": "official_2021", "hop": 1}
-    scorer = load_baseline(train(baseline("mobilenetv2")).checkpoint, settings, torch.device("cpu"))
+    scorer = load_baseline(finished("mobilenetv2").checkpoint, settings, torch.device("cpu"))
     bank = WaveformBank.from_arrays([np.zeros(48_000, np.int16)])
     assert np.isfinite(scorer.score(bank, 0, 1)).all()
     with pytest.raises(ValueError, match=r"section 05 has no training clips: the network knows \[0, 1\]"):

@@ -5,13 +5,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import hydra
 import pytest
 
 from asd.cli import main as cli
-from asd.config.compose import CONF, checked
 from asd.evaluation import evaluate
 from asd.experiment import train
+from tests.support import jobs
 from tests.support.browser import complaints, open_browser, open_page, requests
 from tests.support.factory import make_machine
 
@@ -45,8 +44,7 @@ def compose(script: str, machine: str = "") -> dict[str, Any]:
     if script != "evaluate":
         overrides = [f"machine={machine}", "data=folder", "data.root=data", "backbone=small", "batch_size=4"]
         overrides += ["trainer.max_steps=3", "trainer.accelerator=cpu", "progress=false"]
-    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
-        return checked(hydra.compose(script, overrides), script)
+    return jobs.compose(script, *overrides)
 
 
 @pytest.fixture(scope="module")

@@ -28,23 +28,18 @@ WANDB = ("logger=wandb", "logger.mode=offline")
 pytestmark = pytest.mark.usefixtures("offline_wandb")
 
 
-@pytest.fixture
-def run(workplace: Path, job: Job) -> RunFolder:
-    return train(job("train"))
-
-
 def of_type(job_type: str) -> list[Recorded]:
     return [told for told in recorded(Path("outputs")) if told.job_type == job_type]
 
 
-def test_figures_tables_charts_and_images(run: RunFolder, job: Job) -> None:
+def test_figures_tables_charts_and_images(trained: RunFolder, job: Job) -> None:
     evaluate(job("evaluate", *WANDB))
     (told,) = of_type("evaluate")
     assert (told.name, told.group, told.exit_code) == ("fan/small-512x32-s0/train", "main", 0)
     assert told.config["scorer"]["n_neighbors"] == 10
     assert told.config["backbone_name"] == "small"
     with open("outputs/main/results/metrics.csv", newline="") as file:
-        ours = [line for line in csv.DictReader(file) if line["system"] == run.system]
+        ours = [line for line in csv.DictReader(file) if line["system"] == trained.system]
     rows = told.rows("results/sections")
     assert [(line["section"], line["domain"]) for line in ours] == [
         (str(int(row["section"])), row["domain"]) for row in rows
@@ -53,7 +48,7 @@ def test_figures_tables_charts_and_images(run: RunFolder, job: Job) -> None:
         assert row["AUC"] == told.summary[f"auc/{row['section']}_{row['domain']}"] == 100 * float(line["auc"])
         assert row["pAUC"] == told.summary[f"pauc/{row['section']}_{row['domain']}"] == 100 * float(line["pauc"])
     with open("outputs/main/results/table2.csv", newline="") as file:
-        machine = next(line for line in csv.DictReader(file) if line["system"] == run.system)
+        machine = next(line for line in csv.DictReader(file) if line["system"] == trained.system)
     assert told.summary["score/auc"] == pytest.approx(float(machine["auc_hmean"]))
     assert told.summary["score/pauc"] == pytest.approx(float(machine["pauc_hmean"]))
     assert {row["lineKey"] for row in told.rows("results/roc_table")} == {
@@ -62,28 +57,28 @@ def test_figures_tables_charts_and_images(run: RunFolder, job: Job) -> None:
     histogram = told.rows("results/histogram_table")
     assert sum(row["lineVal"] for row in histogram) == 16  # test clips
     points = told.rows("results/points")
-    scores = read_scores(run.scores("cosine") / "scores.csv")
+    scores = read_scores(trained.scores("cosine") / "scores.csv")
     assert [row["score"] for row in points] == scores.score[scores.split == "test"].tolist()
     image = told.folder / "files" / told.summary["results/projection.path"]
     assert image.read_bytes().startswith(b"\x89PNG")
     assert "results/clips.path" not in told.summary
 
 
-def test_the_grid_is_a_run_with_all_systems_and_the_report(run: RunFolder, job: Job) -> None:
+def test_the_grid_is_a_run_with_all_systems_and_the_report(trained: RunFolder, job: Job) -> None:
     evaluate(job("evaluate", *WANDB))
     (told,) = of_type("ensemble")
     assert (told.name, told.group) == ("main: all systems", "main")
     rows = told.rows("results/table2")
-    assert {row["system"] for row in rows if row["whose"] == "ours"} >= {run.system, "submission4"}
+    assert {row["system"] for row in rows if row["whose"] == "ours"} >= {trained.system, "submission4"}
     report = next(row for row in rows if row["system"].startswith("Submission 1") and row["machine"] == "fan")
     assert (report["whose"], report["AUC"], report["pAUC"]) == ("the report", 76.61, 71.45)
     summary = json.loads(Path("outputs/main/results/summary.json").read_text())
     assert {f"official/{system}": score for system, score in summary.items()}.items() <= told.summary.items()
 
 
-def test_telling_clips_can_be_heard_and_keep_to_the_budget(run: RunFolder, job: Job) -> None:
+def test_telling_clips_can_be_heard_and_keep_to_the_budget(trained: RunFolder, job: Job) -> None:
     evaluate(job("evaluate"))
-    turn_round(run)
+    turn_round(trained)
     evaluate(job("evaluate", *WANDB, "logger.clips_mb=0.2"))
     (told,) = of_type("evaluate")
     (artifact,) = [artifact for artifact in told.artifacts if "resultsclips" in artifact.name]
@@ -117,7 +112,7 @@ def vouch(run: RunFolder, name: str) -> None:
     (folder / "manifest.json").write_text(json.dumps(manifest))
 
 
-def test_evaluated_twice_is_one_run(run: RunFolder, job: Job) -> None:
+def test_evaluated_twice_is_one_run(trained: RunFolder, job: Job) -> None:
     for _ in range(2):
         evaluate(job("evaluate", *WANDB))
     assert len(of_type("evaluate")) == len(of_type("ensemble")) == 1
@@ -137,7 +132,7 @@ def test_only_the_machines_asked_for(workplace: Path, job: Job) -> None:
 
 
 def test_a_broken_wandb_does_not_stop_an_evaluation(
-    run: RunFolder, job: Job, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    trained: RunFolder, job: Job, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def broken(*_: object, **__: object) -> None:
         raise RuntimeError("on fire")
@@ -157,13 +152,13 @@ def test_clips_without_labels_have_a_histogram_only(workplace: Path, job: Job) -
 
 
 def test_an_evaluation_of_an_earlier_version_has_no_projection(
-    run: RunFolder, job: Job, capsys: pytest.CaptureFixture[str]
+    trained: RunFolder, job: Job, capsys: pytest.CaptureFixture[str]
 ) -> None:
     evaluate(job("evaluate"))
-    path = run.scores("cosine") / "pieces.npz"
+    path = trained.scores("cosine") / "pieces.npz"
     with np.load(path) as pieces:
         np.savez(path, **{name: pieces[name] for name in pieces if name != "embedding"})
-    vouch(run, "pieces.npz")
+    vouch(trained, "pieces.npz")
     evaluate(job("evaluate", *WANDB))
     (told,) = of_type("evaluate")
     assert "results/projection.path" not in told.summary

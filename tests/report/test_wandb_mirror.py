@@ -14,7 +14,7 @@ from asd.report.wandb import mirror as mirror_module
 from asd.report.wandb.entries import training_entry
 from asd.report.wandb.keys import KEYS, curve, find
 from asd.report.wandb.mirror import choose_mode
-from asd.runs.folder import address
+from asd.runs.folder import RunFolder, address
 from asd.runs.record import read_record
 from tests.support.wandb_files import recorded
 
@@ -71,8 +71,7 @@ def test_two_jobs_are_two_runs_with_all_their_epochs(workplace: Path, job: Job) 
         assert curves <= told.history[-1].keys()
 
 
-def test_finetune_is_a_run_of_its_own(workplace: Path, job: Job) -> None:
-    train(job("train"))
+def test_finetune_is_a_run_of_its_own(trained: RunFolder, job: Job) -> None:
     train(job("finetune", *WANDB, "freeze=arcface"))
     (told,) = recorded(Path("outputs"))
     assert (told.job_type, told.name) == ("finetune", "fan/small-512x32-s0/finetune-arcface")

@@ -66,11 +66,11 @@ def test_axes_are_plain_values_of_every_run(run: RunFolder, job: Job) -> None:
             assert all(isinstance(told.config[axis], str | int) for axis in AXES)
 
 
-def test_the_workspaces_hold_every_panel(run: RunFolder, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_workspaces_hold_every_panel(trained: RunFolder, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("wandb_workspaces")
     for folder, sections, filtered in (
         ("outputs/main", GRID, ["main"]),
-        (str(run.path), RUN, ["main", "fan", "small-512x32-s0/train"]),
+        (str(trained.path), RUN, ["main", "fan", "small-512x32-s0/train"]),
     ):
         capsys.readouterr()
         assert main(["dashboard", folder, "--json", "--entity", "team"]) == 0
@@ -89,7 +89,7 @@ def test_the_workspaces_hold_every_panel(run: RunFolder, capsys: pytest.CaptureF
 
 
 def test_saving_goes_to_wandb_and_says_where(
-    run: RunFolder, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    trained: RunFolder, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     ws = pytest.importorskip("wandb_workspaces.workspaces.interface")
     saved: list[Any] = []
@@ -101,7 +101,7 @@ def test_saving_goes_to_wandb_and_says_where(
 
 
 def test_without_an_account_or_the_package(
-    run: RunFolder, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    trained: RunFolder, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     ws = pytest.importorskip("wandb_workspaces.workspaces.interface")
     import wandb
@@ -125,7 +125,7 @@ def test_without_an_account_or_the_package(
 
 
 @pytest.mark.parametrize("folder", ["outputs/mine", "main", "data", "outputs/main/fan"])
-def test_another_folder_is_refused(run: RunFolder, folder: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_another_folder_is_refused(trained: RunFolder, folder: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["dashboard", folder, "--json"]) == 1
     assert f"{folder}: neither a grid's folder, outputs/NAME, nor a run's below it" in capsys.readouterr().err
 

@@ -21,6 +21,7 @@ from asd.report.wandb import mirror as mirror_module
 from asd.runs.folder import RunFolder
 from asd.runs.lock import hold
 from asd.runs.record import read_record
+from tests.support.originals import Originals
 from tests.support.wandb_files import recorded
 
 Job = Callable[..., dict[str, Any]]
@@ -30,12 +31,16 @@ pytestmark = pytest.mark.usefixtures("offline_wandb")
 
 
 @pytest.fixture
-def grid(workplace: Path, job: Job) -> Path:
+def grid(workplace: Path, originals: Originals, job: Job) -> Path:
     """Two trained runs without W&B, one fine-tuned, all evaluated."""
-    for seed in (0, 1):
-        train(job("train", "name=grid", f"seed={seed}", "trainer.max_steps=4"))
-    train(job("finetune", "name=grid"))
-    evaluate(job("evaluate", "name=grid"))
+
+    def make() -> None:
+        for seed in (0, 1):
+            train(job("train", "name=grid", f"seed={seed}", "trainer.max_steps=4"))
+        train(job("finetune", "name=grid"))
+        evaluate(job("evaluate", "name=grid"))
+
+    originals.lay_out("grid", make)
     return Path("outputs/grid")
 
 

@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 import torch
-from asd.training.assembly import build_data, build_model, open_clips
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from asd.data.clips import scan_machine
@@ -18,6 +17,7 @@ from asd.data.datamodule import MachineDataModule, Steps, StepWindows
 from asd.experiment import train
 from asd.runs.folder import RunFolder
 from asd.training import auto
+from asd.training.assembly import build_data, build_model, open_clips
 from asd.training.auto import quickest, settle, training_device, with_compiler
 from asd.training.checkpoint import load_checkpoint
 
@@ -64,8 +64,7 @@ def test_a_run_goes_on_as_it_began(workplace: Path, job: Job) -> None:
     assert anew["trainer"]["precision"] == "32-true"
 
 
-def test_precision_is_part_of_the_run(workplace: Path, job: Job) -> None:
-    train(job("train"))
+def test_precision_is_part_of_the_run(trained: RunFolder, job: Job) -> None:
     with pytest.raises(ValueError, match=r"trainer\.precision: 32-true → bf16-mixed"):
         job("train", "trainer.precision=bf16-mixed")
     with pytest.raises(ValueError, match="compile: False → True"):
@@ -134,15 +133,14 @@ def test_compiling_that_was_asked_for_needs_a_compiler(
 
 
 def test_a_run_that_began_compiled_goes_on_with_a_compiler(
-    workplace: Path, job: Job, monkeypatch: pytest.MonkeyPatch
+    trained: RunFolder, job: Job, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(auto, "why_not_compiled", lambda device: None)
-    run = train(job("train"))
     config = job("train") | {"compile": True}
-    assert with_compiler(config, run, asked="auto") == config
+    assert with_compiler(config, trained, asked="auto") == config
     monkeypatch.setattr(auto, "why_not_compiled", no_compiler)
     with pytest.raises(ValueError, match=r"began compiled, and here InvalidCxxCompiler.*go on where there is one"):
-        with_compiler(config, run, asked="auto")
+        with_compiler(config, trained, asked="auto")
 
 
 @pytest.mark.parametrize(

@@ -50,13 +50,12 @@ def test_a_run_leaves_its_folder(workplace: Path, job: Job) -> None:
     assert (run.path / "metrics.csv").read_text().count("\n") == 3
 
 
-def test_a_checkpoint_is_plain_and_says_what_it_is(workplace: Path, job: Job) -> None:
-    run = train(job("train"))
-    content = torch.load(run.checkpoint, weights_only=True)
+def test_a_checkpoint_is_plain_and_says_what_it_is(trained: RunFolder) -> None:
+    content = torch.load(trained.checkpoint, weights_only=True)
     assert content["asd"]["sections"] == [0, 1]
     assert content["asd"]["config"]["backbone"]["name"] == "small"
     assert content["asd"]["frozen"] == []
-    assert content["global_step"] == read_record(run)[-1]["step"] == 2  # the last one, not the best one
+    assert content["global_step"] == read_record(trained)[-1]["step"] == 2  # the last one, not the best one
 
 
 def test_finished_is_left_alone(workplace: Path, job: Job, capsys: pytest.CaptureFixture[str]) -> None:
@@ -89,8 +88,8 @@ def test_a_failure_is_written_down(workplace: Path, job: Job, monkeypatch: pytes
 
 
 @pytest.mark.parametrize("freeze", ["none", "until_last_block", "backbone", "arcface"])
-def test_phase_two_starts_from_phase_one(workplace: Path, job: Job, freeze: str) -> None:
-    start = weights(train(job("train")))
+def test_phase_two_starts_from_phase_one(trained: RunFolder, job: Job, freeze: str) -> None:
+    start = weights(trained)
     run = train(job("finetune", f"freeze={freeze}"))
     assert run.phase == f"finetune-{freeze}"
     end = weights(run)
@@ -102,8 +101,8 @@ def test_phase_two_starts_from_phase_one(workplace: Path, job: Job, freeze: str)
     assert ("arcface.weight" in changed) == (freeze != "arcface")
 
 
-def test_frozen_statistics_stand_still_through_lightning(workplace: Path, job: Job) -> None:
-    start = weights(train(job("train")))
+def test_frozen_statistics_stand_still_through_lightning(trained: RunFolder, job: Job) -> None:
+    start = weights(trained)
     end = weights(train(job("finetune", "freeze=until_last_block")))
     moved = [name for name in start if "running_mean" in name and not torch.equal(start[name], end[name])]
     still = [name for name in start if "running_mean" in name and torch.equal(start[name], end[name])]
@@ -118,31 +117,27 @@ def test_phase_two_without_phase_one_says_what_to_type(workplace: Path, job: Job
         job("finetune")
 
 
-def test_phase_two_refuses_another_network(workplace: Path, job: Job) -> None:
-    train(job("train"))
+def test_phase_two_refuses_another_network(trained: RunFolder, job: Job) -> None:
     with pytest.raises(ValueError, match=r"(?s)made with other settings:\s+input\.scale: linear → log"):
         job("finetune", "input.scale=log")
     train(job("finetune", "optimizer.lr=0.01"))  # other settings are phase 2's own
 
 
-def test_phase_two_from_a_checkpoint_of_choice(workplace: Path, job: Job) -> None:
-    run = train(job("train"))
-    shutil.copy(run.checkpoint, "elsewhere.ckpt")
+def test_phase_two_from_a_checkpoint_of_choice(trained: RunFolder, job: Job) -> None:
+    shutil.copy(trained.checkpoint, "elsewhere.ckpt")
     shutil.rmtree("outputs")
     assert is_done(train(job("finetune", "checkpoint=elsewhere.ckpt")))
     with pytest.raises(ValueError, match="no such checkpoint"):
         train(job("finetune", "checkpoint=nowhere.ckpt", "name=other"))
 
 
-def test_another_configuration_is_refused_before_the_work(workplace: Path, job: Job) -> None:
-    train(job("train"))
+def test_another_configuration_is_refused_before_the_work(trained: RunFolder, job: Job) -> None:
     with pytest.raises(ValueError, match=r"belongs to another configuration:\s+loss\.margin: 0\.05 → 0\.2"):
         job("train", "loss.margin=0.2")
     job("train", "data.workers=1", "logger=wandb", "allocator=system")
 
 
-def test_changed_data_are_another_run(workplace: Path, job: Job) -> None:
-    train(job("train"))
+def test_changed_data_are_another_run(trained: RunFolder, job: Job) -> None:
     next(Path("data").rglob("*source_train*.wav")).unlink()
     with pytest.raises(ValueError, match=r"data\.fingerprint"):
         job("train")

@@ -7,13 +7,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import hydra
 import pytest
 
-from asd.config.compose import CONF, resolved
+from asd.config.compose import resolved
 from asd.runs.folder import RunFolder
 from asd.runs.record import read_record
 from tests.support.disturbance import PHASES, Configs, Kill, digests, finish, start
+from tests.support.jobs import composed
 
 KILLED = -9
 
@@ -26,8 +26,7 @@ POINTS = STEPS + HALF_WRITTEN + NAMED
 
 def compose(script: str, *overrides: str) -> dict[str, Any]:
     """A configuration that is not checked: what it needs is not there yet when it is made."""
-    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
-        return resolved(hydra.compose(script, list(overrides)))
+    return resolved(composed(script, *overrides))
 
 
 def configs(name: str, workers: int) -> Configs:

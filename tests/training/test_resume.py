@@ -335,12 +335,11 @@ def test_a_full_disk_at_any_file_is_said_and_resume_works(
     assert losses(run) == losses(whole)
 
 
-def test_a_full_disk_while_scoring_leaves_the_run_and_no_half_scores(workplace: Path, job: Job) -> None:
-    run = train(job("train"))
+def test_a_full_disk_while_scoring_leaves_the_run_and_no_half_scores(trained: RunFolder, job: Job) -> None:
     with file_limit(2000), pytest.raises(NoRoomError, match="no room to write"):
         evaluate(job("evaluate"))
-    assert is_done(run)
-    assert not list(run.path.rglob("scores.csv"))
-    assert not list(run.path.rglob("*.tmp"))
+    assert is_done(trained)
+    assert not list(trained.path.rglob("scores.csv"))
+    assert not list(trained.path.rglob("*.tmp"))
     evaluate(job("evaluate"))
-    assert (run.scores("cosine") / "scores.csv").is_file()
+    assert (trained.scores("cosine") / "scores.csv").is_file()

@@ -3,22 +3,22 @@
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import yaml
 
-from asd.system.progress import say, track
+from asd.config import CONF
 from asd.report.wandb.entries import training_entry
 from asd.report.wandb.evaluation import mirror_evaluation, mirror_grid
 from asd.report.wandb.mirror import Mirror
 from asd.report.wandb.training import log_line
 from asd.runs.folder import OUTPUTS, RunFolder, find_runs
+from asd.runs.lock import holder_of
 from asd.runs.manifest import is_done, read_manifest
 from asd.runs.record import read_record
-from asd.runs.lock import holder_of
+from asd.system.progress import say, track
 
-DEFAULTS = Path(__file__).parents[3] / "conf" / "logger" / "wandb.yaml"
+DEFAULTS = CONF / "logger" / "wandb.yaml"
 
 
 @dataclass(frozen=True)
