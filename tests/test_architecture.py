@@ -41,7 +41,7 @@ LIGHT = [
     "asd.config.schema",
     "asd.config.compose",
     "asd.config.contradictions",
-    "asd.config.preconditions",
+    "asd.launch.preconditions",
     "asd.cli",
     "asd.data.clips",
     "asd.data.bad_clips",

@@ -255,7 +255,7 @@ def test_a_checkpoint_runs_no_code(evaluated: RunFolder) -> None:
         def __reduce__(self) -> tuple:
             return (Path("executed").touch, ())
 
-    from asd.training.checkpoint import load_checkpoint
+    from asd.runs.checkpoint import load_checkpoint
 
     torch.save({"asd": Evil()}, "evil.ckpt")
     with pytest.raises(ValueError, match=r"evil\.ckpt cannot be loaded"):

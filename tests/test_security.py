@@ -15,17 +15,17 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from asd.inference.trained import load_embedder, read_references
+from asd.training.assembly import open_clips
 
 import asd
 from asd.config.trust import refuse_foreign_targets
 from asd.data.clips import scan_machine
 from asd.data.waveforms import WaveformBank
-from asd.inference.trained import load_embedder, read_references
+from asd.runs.checkpoint import load_checkpoint, newest_checkpoint
 from asd.runs.folder import RunFolder
 from asd.runs.manifest import read_manifest, sha256, write_manifest
 from asd.system.inside import inside
-from asd.training.assembly import open_clips
-from asd.training.checkpoint import load_checkpoint, newest_checkpoint
 
 Job = Callable[..., dict[str, Any]]
 ROOT = Path(__file__).parents[1]

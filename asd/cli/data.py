@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from asd.config.rules import nearest
+from asd.config.messages import nearest
 from asd.data.clips import MACHINES
 from asd.dcase.editions import EDITIONS, PARTS, edition_of
 

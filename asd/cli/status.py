@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from asd.config.rules import nearest
+from asd.config.messages import nearest
 from asd.runs.folder import OUTPUTS
 from asd.runs.overview import RunState, find_statuses, summary, survey, table
 

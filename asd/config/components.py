@@ -6,12 +6,12 @@ Code of the user's own is a plain `Component`, whose constructor has the last wo
 
 import math
 import os
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
 from annotated_types import Ge, Gt, Le, Len
 from pydantic import (
-    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -25,6 +25,7 @@ from pydantic import (
 
 from asd.config.messages import TAGS, Says, explain
 
+UNWRITABLE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")  # control characters, bytes that are no UTF-8
 WORD_PATTERN = r"^[\w+=-][\w.+=-]{0,99}$"
 
 Count = Annotated[int, Ge(1)]
@@ -35,9 +36,22 @@ Word = Annotated[
     StringConstraints(pattern=WORD_PATTERN),
     Says("up to 100 letters, digits and _ . + = -, no dot in front"),  # it names a folder
 ]
-UserPath = Annotated[str, Field(min_length=1), AfterValidator(os.path.expanduser), Says("a path")]
 Momentum = Annotated[float, Ge(0.0), Le(1.0)]
 Epsilon = Annotated[float, Ge(1e-12), Le(1.0)]
+
+
+def checked_path(value: Any) -> Any:
+    """A path as typed, with `~` expanded.
+
+    Raises:
+        ValueError: Bytes that are no UTF-8: no file of ours could hold the name.
+    """
+    if isinstance(value, str) and UNWRITABLE.search(value):
+        raise ValueError(f"{ascii(value)[1:-1]}: the path has control characters or invalid UTF-8; rename the folder")
+    return os.path.expanduser(value) if isinstance(value, str) else value
+
+
+UserPath = Annotated[str, Field(min_length=1), BeforeValidator(checked_path), Says("a path")]
 
 
 class Settings(BaseModel):
@@ -97,7 +111,9 @@ class ArcFaceSettings(Component):
     model_config = ConfigDict(extra="forbid")
 
     target: Literal["asd.models.arcface.ArcFace"] = Field("asd.models.arcface.ArcFace", alias="_target_")
-    margin: Annotated[float, Ge(0.0), Le(math.pi / 2)]
+    margin: Annotated[
+        float, Ge(0.0), Le(math.pi / 2), Says("a number from 0 to 1.5708, an angle in radians, not in degrees")
+    ]
     scale: Annotated[float, Ge(1e-6), Le(1e6)]
     sub_centers: Count = 1
     mixed_loss: Literal["both", "main", "margin_on_main"] = "both"

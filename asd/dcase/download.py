@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from asd.config.rules import nearest
+from asd.config.messages import nearest
 from asd.dcase.editions import Edition, Part
 from asd.dcase.remote import Line, fetch, md5_of, read_small
 from asd.dcase.unpack import unpack

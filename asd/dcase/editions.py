@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Literal, NamedTuple
 
-from asd.config.rules import nearest
+from asd.config.messages import nearest
 from asd.dcase.counts import (
     COUNTS_2021,
     EVALUATION_2023,

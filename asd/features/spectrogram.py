@@ -14,11 +14,22 @@ from torch import Tensor
 
 from asd.config.components import SpectrogramSettings
 
+CHOICES = {
+    "scale": ("linear", "power", "log"),
+    "standardise": ("piece", "frequency", "none"),
+}
+
 # Magnitudes of a 16-bit recording lie above 1e-4: what is below these is silence, which must not be divided by 0.
 LOG_FLOOR = 1e-8
 SMALLEST_DEVIATION = 1e-12
 
 Column = TypeVar("Column", int, Tensor)
+
+
+def check_choice(name: str, value: str, allowed: tuple[str, ...]) -> None:
+    """Raises ValueError where a value is none of the allowed ones."""
+    if value not in allowed:
+        raise ValueError(f"{name}={value}: must be one of {', '.join(allowed)}")
 
 
 def n_columns(n_samples: int, settings: SpectrogramSettings) -> int:
@@ -81,6 +92,7 @@ def to_scale(spectrogram: Tensor, scale: str) -> Tensor:
         spectrogram: Magnitudes, any shape.
         scale: "linear", "power" or "log".
     """
+    check_choice("scale", scale, CHOICES["scale"])
     if scale == "power":
         return spectrogram.square()
     if scale == "log":
@@ -95,6 +107,7 @@ def standardise(spectrogram: Tensor, how: str) -> Tensor:
         spectrogram: (pieces, bins, frames).
         how: "piece", "frequency" or "none".
     """
+    check_choice("standardise", how, CHOICES["standardise"])
     if how == "none":
         return spectrogram
     dim = (1, 2) if how == "piece" else (2,)

@@ -6,11 +6,11 @@ import time
 from pathlib import Path
 
 import pytest
+from asd.config.rules import Choice, ListOf, Number, Text, check, flatten, or_null
 
 from asd.config import CONF
-from asd.config.compose import preflight, script
-from asd.config.rules import Choice, ListOf, Number, Text, check, flatten, or_null
 from asd.config.schema import SCHEMAS, TRAINER
+from asd.launch.script import preflight, script
 
 SCRIPTS = Path(__file__).parents[2]
 SMOKE = ["experiment=smoke", "machine=fan"]

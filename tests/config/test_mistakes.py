@@ -12,8 +12,8 @@ import pytest
 from omegaconf import OmegaConf
 
 from asd.config import CONF
-from asd.config.compose import preflight
-from asd.config.preconditions import FREEZING
+from asd.launch.preconditions import FREEZING
+from asd.launch.script import preflight
 from asd.models import freezing
 from asd.runs.folder import RunFolder
 from asd.runs.manifest import write_manifest

@@ -322,7 +322,7 @@ def test_spaces_and_other_scripts_all_the_way(workplace: Path, job: Job) -> None
 def test_a_root_that_is_no_utf8(workplace: Path, job: Job) -> None:
     root = os.fsdecode(b"data \xff")
     Path("data").rename(root)
-    with pytest.raises(ValueError, match=r"data \\udcff: the path is no UTF-8; rename the folder"):
+    with pytest.raises(ValueError, match=r"data \\udcff: the path has control characters or invalid UTF-8"):
         job("train", f'data.root="{root}"')
 
 

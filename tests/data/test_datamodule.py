@@ -12,10 +12,10 @@ from asd.data.clips import scan_machine
 from asd.data.datamodule import MachineDataModule, StepNumbers
 from asd.data.sampling import BalancedSource
 from asd.data.waveforms import WaveformBank
-from asd.features.spectrogram import SpectrogramSettings, min_samples, n_columns
+from asd.features.input import SpectrogramPieces
 from tests.support.factory import make_machine
 
-SETTINGS = SpectrogramSettings(
+INPUT = SpectrogramPieces(
     sample_rate=16_000, n_fft=2046, hop_length=512, n_frames=32, n_bins=512, scale="linear", pair_mean=True,
     pad="reflect", standardise="piece",
 )  # fmt: skip
@@ -29,18 +29,16 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> MachineDataModule:
 
 def build(root: Path, cache: Path, workers: int = 0) -> MachineDataModule:
     table = scan_machine(root, "fan")
-    bank = WaveformBank.open(table, cache, sample_rate=16_000, min_samples=min_samples(SETTINGS), progress=False)
-    columns = np.array([n_columns(int(length), SETTINGS) for length in bank.lengths])
-    plan = BalancedSource(
-        table, batch_size=6, mix_range=(0.0, 0.5), mix_probability=1.0, n_frames=32, n_columns=columns, seed=3
-    )
-    return MachineDataModule(bank, plan, SETTINGS, workers=workers)
+    bank = WaveformBank.open(table, cache, sample_rate=16_000, min_samples=INPUT.min_samples, progress=False)
+    positions = np.array([INPUT.n_positions(int(length)) for length in bank.lengths])
+    plan = BalancedSource(table, batch_size=6, mix_range=(0.0, 0.5), mix_probability=1.0, n_positions=positions, seed=3)
+    return MachineDataModule(bank, plan, INPUT, workers=workers)
 
 
 def test_a_batch_is_the_reports_way_done_slowly(data: MachineDataModule) -> None:
     windows = next(iter(data.train_dataloader()))
     batch = data.on_after_batch_transfer(windows, 0)
-    draw = data.plan.draw(0)
+    draw = data.plan.indices(0)
     clips = [
         data.bank.samples[o : o + n].numpy() / 32768 for o, n in zip(data.bank.offsets, data.bank.lengths, strict=True)
     ]
@@ -48,7 +46,7 @@ def test_a_batch_is_the_reports_way_done_slowly(data: MachineDataModule) -> None
         weight = draw.mix_weight[i]
         mixed = (1 - weight) * clips[draw.clip[i]] + weight * clips[draw.partner[i]]
         spectrum = np.abs(librosa.stft(mixed, n_fft=2046, hop_length=512, pad_mode="reflect"))
-        piece = spectrum.reshape(512, 2, -1).mean(axis=1)[:, draw.first_column[i] :][:, :32]
+        piece = spectrum.reshape(512, 2, -1).mean(axis=1)[:, draw.position[i] :][:, :32]
         expected = (piece - piece.mean()) / piece.std()
         np.testing.assert_allclose(batch.pieces[i, 0].numpy(), expected, atol=2e-3)
     assert torch.equal(batch.section, torch.from_numpy(draw.section))

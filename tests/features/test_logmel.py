@@ -9,9 +9,10 @@ import pytest
 import soundfile
 import torch
 
+from asd.config.components import LogMelSettings
 from asd.data.logmel_datamodule import LogMelBank, clip_log_mel
 from asd.data.waveforms import WaveformBank
-from asd.features.logmel import LogMelSettings, clip_windows, log_mel, logmel_settings, n_columns
+from asd.features.logmel import clip_windows, log_mel, n_columns
 
 INPUT = {
     "sample_rate": 16_000, "n_fft": 1024, "hop_length": 512, "n_mels": 128, "power": 2.0, "pad": "reflect",
@@ -21,7 +22,7 @@ LIBROSAS = {"reflect": "reflect", "zeros": "constant"}
 
 
 def settings(**changes: object) -> LogMelSettings:
-    return logmel_settings({"name": "128x5", **INPUT, **changes})
+    return LogMelSettings.of({"name": "128x5", **INPUT, **changes})
 
 
 def organisers_features(waveform: np.ndarray, pad: str, **changes: float) -> np.ndarray:
@@ -110,10 +111,10 @@ def test_the_shortest_clip_gives_one_window() -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"n_mels": 0}, r"input\.n_mels=0: must be greater than 0"),
-        ({"power": -1.0}, r"input\.power=-1\.0"),
+        ({"n_mels": 0}, r"n_mels=0 is not allowed: give a whole number, at least 1"),
+        ({"power": -1.0}, r"power=-1\.0"),
         ({"n_fft": 1023}, r"input\.n_fft=1023: must be even"),
-        ({"pad": "wrap"}, r"pad=wrap: must be one of reflect, zeros"),
+        ({"pad": "wrap"}, r"pad=wrap is not allowed: give one of reflect, zeros"),
     ],
 )
 def test_settings_out_of_range_are_named(changes: dict[str, object], message: str) -> None:

@@ -1,6 +1,5 @@
 """Pieces against librosa's spectrogram of the whole clip."""
 
-from dataclasses import replace
 from typing import Any
 
 import librosa
@@ -8,10 +7,11 @@ import numpy as np
 import pytest
 import torch
 
+from asd.config.components import SpectrogramSettings
 from asd.data.waveforms import WaveformBank
+from asd.features.input import SpectrogramPieces
 from asd.features.mixup import mix
 from asd.features.spectrogram import (
-    SpectrogramSettings,
     clip_pieces,
     first_sample,
     magnitude,
@@ -20,7 +20,6 @@ from asd.features.spectrogram import (
     pair_mean,
     piece_columns,
     pieces,
-    spectrogram_settings,
     standardise,
     to_scale,
 )
@@ -36,6 +35,13 @@ FULL = SpectrogramSettings(
     pad="reflect",
     standardise="none",
 )
+
+
+def replace(settings: SpectrogramSettings, **changes: Any) -> SpectrogramSettings:
+    """Other settings, checked."""
+    return SpectrogramSettings.of({**settings.plain(), **changes})
+
+
 INPUTS = {
     "1024": FULL,
     "512 by pair mean": replace(FULL, n_bins=512, pair_mean=True),
@@ -248,22 +254,23 @@ def test_magnitude_in_double_precision() -> None:
 
 
 def test_settings_from_a_configuration_group() -> None:
-    assert spectrogram_settings({"name": "1024x32", **FULL.__dict__}) == FULL
+    group = {"_target_": "asd.features.input.SpectrogramPieces", **FULL.plain()}
+    assert SpectrogramPieces.of(group).plain() == group
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"n_bins": 512}, "n_bins=512.*1024 bins.*n_bins=1024 or n_fft=1022"),
-        ({"n_bins": 1024, "pair_mean": True}, "halved by pair_mean; set n_bins=512 or n_fft=4094"),
-        ({"n_fft": 2048, "n_bins": 512, "pair_mean": True}, "1025 bins"),
+        ({"n_bins": 512}, r"n_bins=512 does not fit .*n_fft=1022 or input\.n_bins=1024"),
+        ({"n_bins": 1024, "pair_mean": True}, r"give input\.n_fft=4094 or input\.n_bins=512"),
+        ({"n_fft": 2048, "n_bins": 512, "pair_mean": True}, r"n_bins=512 does not fit"),
         ({"n_fft": 2047}, "n_fft=2047: must be even"),
-        ({"hop_length": 0}, "hop_length=0: must be at least 1"),
+        ({"hop_length": 0}, "hop_length=0 is not allowed: give a whole number, at least 1"),
         ({"n_frames": -1}, "n_frames=-1"),
         ({"sample_rate": 0}, "sample_rate=0"),
-        ({"scale": "db"}, "scale=db: must be one of linear, power, log"),
-        ({"pad": "edge"}, "pad=edge: must be one of reflect, zeros"),
-        ({"standardise": "clip"}, "standardise=clip: must be one of piece, frequency, none"),
+        ({"scale": "db"}, "scale=db is not allowed: give one of linear, power, log"),
+        ({"pad": "edge"}, "pad=edge is not allowed: give one of reflect, zeros"),
+        ({"standardise": "clip"}, "standardise=clip is not allowed: give one of piece, frequency, none"),
     ],
 )
 def test_settings_that_do_not_fit(change: dict[str, Any], message: str) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from asd.models.build import build_backbone
 from scipy.stats import spearmanr
 from sklearn.metrics import roc_auc_score
 
@@ -14,12 +15,11 @@ from asd.data.clips import ClipTable, scan_machine
 from asd.data.waveforms import WaveformBank
 from asd.evaluation import score_sections
 from asd.experiment import train
-from asd.inference import embedder as embedder_file
-from asd.inference.embedder import Embedder, load_embedder, runs_of_one_length
-from asd.models.build import build_backbone
+from asd.models import embedder as embedder_file
+from asd.models.embedder import Embedder, load_embedder, runs_of_one_length
+from asd.runs.checkpoint import load_checkpoint, load_part
 from asd.runs.folder import RunFolder
 from asd.scoring.neighbours import ScorerSettings
-from asd.training.checkpoint import load_checkpoint, load_part
 from tests.support.factory import make_machine
 
 Job = Callable[..., dict[str, Any]]

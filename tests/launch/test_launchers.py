@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from asd.config.compose import preflight
+from asd.launch.script import preflight
 from asd.runs.folder import RunFolder
 from asd.runs.lock import holder_of
 from asd.runs.manifest import is_done

@@ -14,23 +14,23 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from asd.inference.baseline import load_baseline
+from asd.models.baseline import Baseline
 from sklearn.metrics import roc_auc_score
 
 import asd
 from asd.cli import main as cli
-from asd.config.compose import preflight
 from asd.data.clips import scan_machine
 from asd.data.waveforms import WaveformBank
 from asd.evaluation import evaluate
 from asd.experiment import train
-from asd.inference.baseline import load_baseline
-from asd.models.baseline import Baseline
+from asd.launch.script import preflight
+from asd.runs.checkpoint import load_checkpoint
 from asd.runs.excluded import read_skipped
 from asd.runs.folder import RunFolder, address
 from asd.runs.manifest import is_done
 from asd.runs.record import read_record
 from asd.runs.scores import read_scores
-from asd.training.checkpoint import load_checkpoint
 from tests.support import jobs
 from tests.support.factory import make_machine
 from tests.support.originals import Originals

@@ -58,7 +58,7 @@ def test_the_loss_of_each_piece_is_that_of_a_plain_loop(mixed_loss: str, sub_cen
         expected.append(main if mixed_loss == "main" else (1 - weight) * main + weight * mixed_in)
     losses = arcface(embedding, LABEL, PARTNER, WEIGHT)
     torch.testing.assert_close(losses, torch.tensor(expected, dtype=torch.float64), rtol=1e-9, atol=1e-9)
-    assert arcface.loss(embedding, LABEL, PARTNER, WEIGHT) == losses.mean()
+    assert torch.equal(arcface.class_scores(embedding), arcface.cosines(embedding))
 
 
 def test_without_a_partner_it_is_the_loss_of_pytorch_metric_learning() -> None:
@@ -66,7 +66,7 @@ def test_without_a_partner_it_is_the_loss_of_pytorch_metric_learning() -> None:
     theirs = ArcFaceLoss(num_classes=4, embedding_size=8, margin=math.degrees(0.05), scale=30)
     theirs.W.data = arcface.weight.detach().T.clone()
     embedding = noise(6, 8)
-    ours = arcface.loss(embedding, LABEL, PARTNER, torch.zeros(6))
+    ours = arcface(embedding, LABEL, PARTNER, torch.zeros(6)).mean()
     assert ours.item() == pytest.approx(theirs(embedding, LABEL).item(), rel=1e-5)
 
 
@@ -83,7 +83,7 @@ def test_the_margin_is_on_the_own_class_alone() -> None:
     embedding = torch.tensor([[math.cos(1.0), math.sin(1.0)]])
     expected = torch.tensor([[30 * math.cos(1.05), 30 * math.sin(1.0)]])
     torch.testing.assert_close(arcface.logits(embedding, own), expected)
-    assert arcface.loss(embedding, own, own, torch.zeros(1)).item() == pytest.approx(10.318, abs=1e-3)
+    assert arcface(embedding, own, own, torch.zeros(1)).item() == pytest.approx(10.318, abs=1e-3)
 
 
 def test_the_margin_is_in_radians() -> None:
@@ -131,7 +131,7 @@ def test_on_a_centre_and_opposite_to_it_all_is_finite(sign: int, margin: float, 
 def test_a_silent_embedding_is_finite() -> None:
     arcface = head()
     embedding = torch.zeros(6, 8, requires_grad=True)
-    arcface.loss(embedding, LABEL, PARTNER, WEIGHT).backward()
+    arcface(embedding, LABEL, PARTNER, WEIGHT).mean().backward()
     assert embedding.grad is not None
     assert embedding.grad.isfinite().all()
 
@@ -178,7 +178,7 @@ def test_of_several_centres_only_the_nearest_counts_and_learns() -> None:
         ({"n_classes": 1}, "n_classes=1: must be at least 2"),
         ({"sub_centers": 0}, "sub_centers=0"),
         ({"embedding_dim": 0}, "embedding_dim=0"),
-        ({"mixed_loss": "partner"}, "mixed_loss=partner: must be one of both, main, margin_on_main"),
+        ({"mixed_loss": "partner"}, "mixed_loss=partner is not allowed: give one of both, main, margin_on_main"),
     ],
 )
 def test_an_argument_out_of_range_is_refused(options: dict[str, Any], message: str) -> None:

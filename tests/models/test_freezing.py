@@ -23,7 +23,7 @@ def head() -> ArcFace:
 
 def network(name: str) -> nn.ModuleDict:
     """A backbone and its head, named as in a checkpoint."""
-    return nn.ModuleDict({"backbone": build(name), "arcface": head()})
+    return nn.ModuleDict({"backbone": build(name), "head": head()})
 
 
 def train(network: nn.ModuleDict, frozen: list[nn.Module], steps: int = 3) -> None:
@@ -35,7 +35,7 @@ def train(network: nn.ModuleDict, frozen: list[nn.Module], steps: int = 3) -> No
     for step in range(steps):
         optimizer.zero_grad()
         embedding = network["backbone"](noise(2, 1, 64, 32, seed=step))
-        network["arcface"].loss(embedding, LABEL, PARTNER, WEIGHT).backward()
+        network["head"](embedding, LABEL, PARTNER, WEIGHT).mean().backward()
         optimizer.step()
 
 
@@ -52,7 +52,7 @@ def embed(network: nn.ModuleDict) -> Tensor:
 @pytest.mark.parametrize("name", BACKBONES)
 def test_what_is_frozen_stands_still_and_the_rest_learns(name: str, names: list[str]) -> None:
     net = network(name)
-    frozen_names, frozen = freeze(net["backbone"], net["arcface"], names)
+    frozen_names, frozen = freeze(net["backbone"], net["head"], names)
     before, embedding = state(net), embed(net)
     train(net, frozen)
     after = state(net)
@@ -70,7 +70,7 @@ def test_no_gradient_alone_lets_the_statistics_move() -> None:
     """The trap: frozen weights, and BatchNorm goes on adapting."""
     for keep in (True, False):
         net = network("mobilefacenet")
-        _, frozen = freeze(net["backbone"], net["arcface"], ["backbone"])
+        _, frozen = freeze(net["backbone"], net["head"], ["backbone"])
         before = net["backbone"].network.stem.norm.running_mean.clone()
         train(net, frozen if keep else [])
         assert torch.equal(net["backbone"].network.stem.norm.running_mean, before) == keep
@@ -97,9 +97,9 @@ def test_parts_go_by_their_own_names_in_any_order() -> None:
     net = build("resnet50")
     names, frozen = freeze(net, head(), ["layer4.2", "arcface", "conv1", "conv1"])
     assert [type(module).__name__ for module in frozen] == ["Conv2d", "Bottleneck", "ArcFace"]
-    assert names[0] == "arcface.weight"
-    assert names[1] == "backbone.network.conv1.weight"
-    assert all(name.startswith("backbone.network.layer4.2.") for name in names[2:])
+    assert names[0] == "backbone.network.conv1.weight"
+    assert names[-1] == "head.weight"
+    assert all(name.startswith("backbone.network.layer4.2.") for name in names[1:-1])
     assert names == sorted(names)
 
 

@@ -93,7 +93,7 @@ def finish(process: ForkServerProcess) -> int:
 
 def digests(place: Path, name: str) -> dict[str, str]:
     """SHA-256 of the weights of each phase and of each score file under a name."""
-    from asd.training.checkpoint import load_checkpoint
+    from asd.runs.checkpoint import load_checkpoint
 
     found = {}
     for phase in PHASES:

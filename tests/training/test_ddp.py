@@ -15,8 +15,8 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 from torch import Tensor, nn
 
-from asd.config.preconditions import require_shares
 from asd.data.sampling import Draw, Share
+from asd.launch.preconditions import require_shares
 from asd.models.sync_batchnorm import synchronise
 from asd.runs.folder import RunFolder
 from asd.runs.lock import hold

@@ -11,11 +11,11 @@ import torch
 import yaml
 
 from asd.experiment import train
+from asd.runs.checkpoint import load_checkpoint
 from asd.runs.folder import RunFolder
 from asd.runs.manifest import is_done
 from asd.runs.record import read_record
 from asd.runs.status import read_status
-from asd.training.checkpoint import load_checkpoint
 
 Job = Callable[..., dict[str, Any]]
 

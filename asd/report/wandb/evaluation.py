@@ -9,18 +9,18 @@ from typing import Any
 
 import numpy as np
 
-from asd.system.progress import say
+from asd.config.schema import EvaluateConfig
+from asd.report.published import TABLE_2
+from asd.report.results import scored_runs
 from asd.report.wandb import media
 from asd.report.wandb.entries import evaluation_entry, grid_entry
 from asd.report.wandb.figures import headline, histogram_lines, labelled_rows, roc_lines, two_axes
 from asd.report.wandb.mirror import Mirror, without_stopping
 from asd.report.wandb.telling import telling_clips
-from asd.config.schema import EvaluateConfig
-from asd.report.published import TABLE_2
-from asd.report.results import scored_runs
 from asd.runs.folder import OUTPUTS, RunFolder
 from asd.runs.scores import ScoreTable, read_scores
 from asd.scoring.metrics import MetricRow
+from asd.system.progress import say
 
 MEGABYTE = 1_000_000
 

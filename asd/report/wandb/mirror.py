@@ -8,9 +8,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
-from asd.system.progress import say
 from asd.report.wandb.entries import Entry
 from asd.report.wandb.keys import find
+from asd.system.progress import say
 
 Mode = Literal["online", "offline", "disabled"]
 SETTINGS = {

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from asd.data.clips import ClipTable, scan_machine
-from asd.data.logmel_plan import AllWindows
+from asd.data.logmel_datamodule import AllWindows
 from tests.support.factory import make_machine
 
 
@@ -34,7 +34,7 @@ def every_window(table: ClipTable) -> list[tuple[int, int]]:
 def epoch(windows: AllWindows, number: int) -> list[tuple[int, int]]:
     """What one epoch draws."""
     steps = range(number * windows.n_steps_per_epoch, (number + 1) * windows.n_steps_per_epoch)
-    draws = [windows.draw(step) for step in steps]
+    draws = [windows.indices(step) for step in steps]
     return [pair for d in draws for pair in zip(d.clip.tolist(), d.first_column.tolist(), strict=True)]
 
 
@@ -49,8 +49,8 @@ def test_an_epoch_draws_each_window_once_but_the_last_tenth(table: ClipTable) ->
 def test_a_step_is_a_function_of_seed_and_step(table: ClipTable) -> None:
     forwards, backwards = plan(table), plan(table)
     steps = list(range(3 * forwards.n_steps_per_epoch))
-    one = {step: forwards.draw(step) for step in steps}
-    other = {step: backwards.draw(step) for step in reversed(steps)}
+    one = {step: forwards.indices(step) for step in steps}
+    other = {step: backwards.indices(step) for step in reversed(steps)}
     for step in steps:
         np.testing.assert_array_equal(one[step].clip, other[step].clip)
         np.testing.assert_array_equal(one[step].first_column, other[step].first_column)
@@ -59,7 +59,7 @@ def test_a_step_is_a_function_of_seed_and_step(table: ClipTable) -> None:
 
 
 def test_sections_are_counted_from_zero(table: ClipTable) -> None:
-    draw = plan(table).draw(0)
+    draw = plan(table).indices(0)
     expected = [table.sections.index(section) for section in table.section[draw.clip]]
     assert draw.section.tolist() == expected
     assert set(expected) == {0, 1}
