@@ -155,6 +155,7 @@ def fit(
     if config.allocator == "keep":
         keep_freed_memory()
     method.check(table)
+    method.check_parts()
     parts = own_callbacks(config), own_loggers(config, run)  # mistakes in them, before clips are decoded
     phase1 = load_phase1(config, table) if config.phase == "finetune" else None
     clips = open_recordings(

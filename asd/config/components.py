@@ -57,7 +57,9 @@ UserPath = Annotated[str, Field(min_length=1), BeforeValidator(checked_path), Sa
 class Settings(BaseModel):
     """Settings that are checked as a whole and never change."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, populate_by_name=True, allow_inf_nan=False)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, strict=True, populate_by_name=True, allow_inf_nan=False, defer_build=True
+    )
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> Self:

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,7 @@ class Plan:
     is_drawn: bool = False
 
 
+@cache
 def known_keys(script: str) -> list[str]:
     """The keys of a script, whatever the method; those of a method are in its own configuration."""
     keys = set(keys_of(EvaluateConfig if script == "evaluate" else RunConfig))
@@ -64,6 +66,7 @@ def method_choices() -> list[str]:
     return sorted(path.stem for path in (CONF / "method").glob("*.yaml"))
 
 
+@cache
 def method_config(choice: str) -> type[RunConfig]:
     """The model of a method of conf/method, by its file."""
     target = OmegaConf.load(CONF / "method" / f"{choice}.yaml").method._target_
@@ -148,6 +151,8 @@ def typed_values(values: Mapping[str, Any], script: str) -> Any:
     config: type[Settings] | None = getattr(code, "Config", None)
     if config is None or not issubclass(config, RunConfig):
         raise ValueError(f"method._target_={method.target}: a method has a Config made from RunConfig (docs/extend.md)")
+    if values.get("phase") != script:
+        raise ValueError(f"phase={values.get('phase')} is not allowed: give {script}, or leave it out")
     if script not in config.PHASES:
         raise ValueError(f"{method.target.rpartition('.')[2]} has one phase, train.py: it cannot be fine-tuned")
     return config.of(values)

@@ -51,9 +51,16 @@ def instantiate(component: Component, key: str, **offered: Any) -> Any:
     takes = parameters(code)
     arguments |= {name: value for name, value in offered.items() if name in takes and name not in arguments}
     try:
-        return hydra.utils.instantiate({"_target_": component.target}, _convert_="all", **arguments)
+        made = hydra.utils.instantiate({"_target_": component.target}, _convert_="all", **arguments)
+        if arguments.get("_partial_"):
+            inspect.signature(code).bind_partial(**made.keywords)
+        return made
+    except TypeError as error:
+        raise ValueError(wrong_arguments(component, key, takes, error)) from None
     except InstantiationException as error:
-        cause = error.__cause__ or error
+        cause = error.__cause__
+        if cause is None:  # refused by Hydra's own list of forbidden targets, or by its grammar
+            raise ValueError(f"{key}: {' '.join(str(error).split())}") from None
         if isinstance(cause, TypeError) and takes:
             raise ValueError(wrong_arguments(component, key, takes, cause)) from None
         if isinstance(cause, (ValueError, TypeError)):

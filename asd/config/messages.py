@@ -48,11 +48,10 @@ def allowed(annotation: Any, metadata: Iterable[Any] = ()) -> str:
         annotation, *more = get_args(annotation)
         return allowed(annotation, [*more, *marks])
     for mark in marks:
-        if isinstance(mark, Says):
-            return mark.text
         if isinstance(mark, FieldInfo):
             return allowed(annotation, [other for other in [*marks, *mark.metadata] if other is not mark])
-    return _allowed(annotation, marks)
+    said = [mark.text for mark in marks if isinstance(mark, Says)]
+    return said[-1] if said else _allowed(annotation, marks)
 
 
 def _allowed(annotation: Any, marks: list[Any]) -> str:

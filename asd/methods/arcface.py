@@ -80,6 +80,13 @@ class ArcFaceMethod(Method[ArcFaceConfig]):
         for domain in ("source", "target") if self.config.sampling == "target_step" else ("source",):
             clips_by_section(table, domain)
 
+    def check_parts(self) -> None:
+        """The input, the backbone, the optimizer and its schedule."""
+        self.backbone()
+        instantiate(self.optimizer(n_steps=1), "optimizer")
+        if self.config.schedule:
+            instantiate(self.config.schedule, "schedule")
+
     def resolved(self, *, begun: ArcFaceConfig | None, n_steps: int) -> ArcFaceConfig:
         """Precision and compiling as measured for the network (conf/speed)."""
         from asd.training.auto import Computation, resolve_auto

@@ -128,6 +128,13 @@ class Method(ABC, Generic[AnyConfig]):
             ValueError: It cannot; the message says what can be done.
         """
 
+    def check_parts(self) -> None:
+        """Makes network and input once, so that mistakes in their settings are answered before clips are decoded.
+
+        Raises:
+            ValueError: One cannot be made.
+        """
+
     def resolved(self, *, begun: AnyConfig | None, n_steps: int) -> AnyConfig:
         """The configuration with what `auto` stands for on this machine.
 

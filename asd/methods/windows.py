@@ -87,6 +87,11 @@ class WindowMethod(Method[AnyWindowConfig]):
         )
         return found
 
+    def check_parts(self) -> None:
+        """The network and the optimizer."""
+        self.network(n_sections=2)
+        instantiate(self.config.optimizer, "optimizer")
+
     def n_steps_per_epoch(self, table: ClipTable) -> int:
         """As many as clips: the number of windows is known only after decoding, and nothing depends on it before."""
         return max(1, int(table.is_train.sum()))

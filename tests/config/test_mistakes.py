@@ -7,11 +7,9 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import hydra
 import pytest
-from omegaconf import OmegaConf
 
-from asd.config import CONF
+from asd.config.compose import plan
 from asd.launch.preconditions import FREEZING
 from asd.launch.script import preflight
 from asd.models import freezing
@@ -30,13 +28,13 @@ TRAIN = [
     ("train.py machin=fan", r"unknown key 'machin'.*machine"),
     ("train.py loss.margn=0.1", r"unknown key 'loss\.margn'.*loss\.margin"),
     ("train.py +loss.easy=true", r"unknown key 'loss\.easy'"),
-    ("train.py +new.key=1", r"unknown key 'new\.key'"),
+    ("train.py +new.key=1", r"unknown key 'new'"),
     ("train.py lr=0.1", r"unknown key 'lr'.*optimizer\.lr"),
     ("train.py optimizer.batch_size=8", r"unknown key 'optimizer\.batch_size'.*Did you mean batch_size"),
     ("train.py trainer.epochs=3", r"unknown key 'trainer\.epochs'.*trainer\.max_epochs"),
     ("train.py +trainer.max_epoch=3", r"unknown key 'trainer\.max_epoch'.*trainer\.max_epochs"),
     ("train.py loss.margin.degrees=3", r"unknown key 'loss\.margin\.degrees'.*loss\.margin"),
-    ("train.py optimizer=adam", r"unknown key 'optimizer'.*optimizer\.lr"),
+    ("train.py optimizer=adam", r"optimizer=adam: no such choice.*adamw, sgd"),
     ("train.py checkpoint=last.ckpt", r"unknown key 'checkpoint' of train\.py; it is one of finetune\.py"),
     ("train.py ~loss.margin", r"~loss\.margin: no key can be deleted; give loss\.margin another value"),
     ("train.py seed=0 seed=1", r"seed is given twice, seed=0 and seed=1"),
@@ -74,7 +72,7 @@ TRAIN = [
     ("train.py input.scale=loud", r"input\.scale=loud is not allowed: give one of linear, power, log"),
     ("train.py overwrite=yes", r"overwrite=yes is not allowed: give one of True, False"),
     ("train.py data.on_bad_clip=ignore", r"data\.on_bad_clip=ignore is not allowed: give one of error, skip"),
-    ("train.py phase=finetune", r"phase=finetune is not allowed: give train"),
+    ("train.py phase=finetune", r"phase=finetune is not allowed: give train, or leave it out"),
     ("train.py trainer.precision=7", r"trainer\.precision=7 is not allowed: give one of auto, 32-true"),
     ("train.py trainer.devices=-3", r"trainer\.devices=-3 is not allowed: give .*auto"),
     ("train.py trainer.accelerator=cuda:0", r"trainer\.accelerator=cuda:0 is not allowed: give one of auto, cpu, gpu"),
@@ -96,28 +94,26 @@ TRAIN = [
     ("train.py trainer.accelerator=cpu trainer.precision=16-mixed", r"trainer\.precision=16-mixed needs a GPU"),
     ("train.py trainer.accelerator=cpu trainer.devices=[0,1]", r"trainer\.devices=\[0, 1\] names GPUs"),
     # networks
-    ("train.py backbone._target_=os.system", r"backbone\._target_=os\.system is not allowed: give a class under"),
-    ("train.py backbone._target_=asd.models.small_cnn.SmalCnn", r"SmalCnn: no such class\. Did you mean .*SmallCnn"),
-    ("train.py +backbone.depth=3", r"backbone\.depth: SmallCnn takes no such setting.*embedding_dim"),
     ("train.py backbone.embedding_dim=0", r"backbone\.embedding_dim=0 is not allowed"),
-    # code from elsewhere
-    ("train.py hydra.launcher._target_=os.system", r"hydra\.launcher\._target_=os\.system is not allowed: code comes"),
-    ("train.py +hydra.callbacks.x._target_=evil.Run", r"hydra\.callbacks\.x\._target_=evil\.Run is not allowed"),
+    ("train.py «backbone._target_=a»", r"backbone\._target_=a is not allowed: give the whole name of a class"),
+    # files that would be executed
+    ("train.py --experimental-rerun x.pickle", r"--experimental-rerun is not allowed: it unpickles a file"),
+    ("train.py --config-dir nowhere", r"--config-dir nowhere: no such folder"),
+    ("train.py hydra.job.chdir=true", r"hydra\.job\.chdir=true: paths such as data\.root"),
 ]
 
 # Command lines that stand for themselves.
 OTHERS = [
-    ("train.py", r"machine is missing: add machine=… to the command, one of ToyCar"),
+    ("train.py", r"machine is missing: add machine=… to the command, such as fan"),
     ("train.py machine=fan", r"(?s)no data at data\.root=.*data=simulated"),
-    ("train.py data=folder machine=fan", r"data\.root=None is not allowed: give the path of a folder"),
+    ("train.py data=folder machine=fan", r"data\.root=null is not allowed: give the path of a folder"),
     ("train.py data=folder data.root=data machine=fun", r"machine=fun: not in data\. Did you mean fan"),
     ("train.py data=folder data.root=data machine=Fan", r"machine=Fan: not in data\. Did you mean fan"),
     ("train.py data=folder data.root=data machine=[fan,pump]", r"several are a sweep, -m machine=fan,pump"),
     ("train.py data=simulated machine=robot", r"machine=robot: not in the simulated factory"),
-    ("train.py data=simulated machine=fan data.simulate.sections=1", r"data\.simulate\.sections=1 is not allowed"),
+    ("train.py data=simulated machine=fan data.simulate.sections=0", r"data\.simulate\.sections=0 is not allowed"),
     ("train.py data=folder data.root=file.txt machine=fan", r"data\.root=file\.txt is a file"),
     ("train.py HERE data.cache=file.txt", r"data\.cache: .*file\.txt is a file"),
-    ("train.py HERE backbone=resnet50 backbone.model=resnet5O", r"Did you mean resnet50"),
     ("finetune.py HERE", r"(?s)does not exist\. Type first:\s+python train\.py"),
     ("finetune.py HERE checkpoint=gone.ckpt", r"checkpoint=gone\.ckpt: no such"),
     ("finetune.py HERE checkpoint=https://a/b.ckpt", r"only local files are read"),
@@ -151,10 +147,7 @@ def workshop(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (place / "file.txt").touch()
     run = RunFolder(place / "outputs/made/fan/small-512x32-s0/train")
     run.path.mkdir(parents=True)
-    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
-        config = OmegaConf.to_container(hydra.compose("train", words(SMALL)), resolve=True)
-    assert isinstance(config, dict)
-    run.write_config({str(key): value for key, value in config.items()})
+    run.write_config(plan("train", words(SMALL))[1].configs[0].plain())
     write_manifest(run.manifest, {"config.yaml": run.config}, parts=["block1", "block2", "embedding"])
     return place
 
@@ -185,6 +178,28 @@ def test_a_mistake_is_answered_with_the_key_and_what_to_type(in_workshop: None, 
         preflight(script.removesuffix(".py"), arguments)
 
 
+# Only the code itself knows these, which imports torch: still before a clip is decoded.
+OF_CODE = [
+    ("backbone._target_=asd.models.small_cnn.SmalCnn", r"backbone\._target_=.*SmalCnn cannot be imported"),
+    ("+backbone.depth=3", r"backbone\.depth: SmallCnn takes no such setting.*embedding_dim"),
+    ("backbone=resnet50 backbone.model=resnet5O", r"resnet5O: not a network of timm.*resnet50"),
+    ("backbone._target_=os.system", r"backbone: os\.system|backbone.*os\.system"),
+    ("+callbacks.mine._target_=mine.Callback", r"callbacks\.mine\._target_=mine\.Callback cannot be imported"),
+    ("+callbacks.mine._target_=torch.nn.Identity", r"callbacks\.mine: Identity is not a callback of Lightning's"),
+    ("optimizer.lr=0.1 +optimizer.speed=3", r"optimizer\.speed: SGD takes no such setting"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("words_", "answer"), OF_CODE)
+def test_a_mistake_in_code_is_answered_before_a_clip_is_decoded(workplace: Path, words_: str, answer: str) -> None:
+    from asd.experiment import train
+    from tests.support.jobs import tiny
+
+    with pytest.raises(ValueError, match=f"(?s){answer}"):
+        train(tiny("train", *words_.split()))
+    assert not list(workplace.rglob("*.bank"))
+
+
 def test_there_are_more_than_forty() -> None:
     assert len({line for line, _ in TRAIN + OTHERS}) == len(TRAIN + OTHERS) >= 40
 
@@ -213,7 +228,7 @@ def test_as_a_process_of_its_own(workshop: Path, line: str) -> None:
     assert said.strip()
     assert "Traceback" not in said + found.stdout
     assert "| torch" not in found.stderr
-    assert cpu_seconds_of_children() - before < 1.5  # 0.4 are usual; of the clock, others on this computer take a part
+    assert cpu_seconds_of_children() - before < 3  # 1.0 is usual; others on this computer take a part
 
 
 def cpu_seconds_of_children() -> float:
