@@ -51,6 +51,8 @@ def test_defaults_are_the_documented_ones(monkeypatch: pytest.MonkeyPatch) -> No
     )
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_the_report_is_42_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     jobs = composed(monkeypatch, "train", "-m", "experiment=report")
     assert len({(j.machine, j.backbone.name, j.input.name) for j in jobs}) == 42

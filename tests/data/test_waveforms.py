@@ -177,7 +177,7 @@ def test_processes_may_decode_the_same_bank_at_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
-@pytest.mark.parametrize("method", ["fork", "spawn"])
+@pytest.mark.parametrize("method", ["fork", pytest.param("spawn", marks=[pytest.mark.slow, pytest.mark.ci])])
 def test_workers_read_the_same_file(tmp_path: Path, method: str) -> None:
     make_set(tmp_path, (100_000, 50_000))
     bank = open_bank(tmp_path)

@@ -134,14 +134,19 @@ def test_a_score_is_the_organisers_score(finished: Finished) -> None:
         assert score == pytest.approx(organisers_score(Path("data") / clip, state), rel=1e-6)
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(
+    "method", ["autoencoder", pytest.param("mobilenetv2", marks=[pytest.mark.slow, pytest.mark.ci])]
+)
 def test_same_seed_same_bytes(place: Path, method: str) -> None:
     first = weights(train(baseline(method)))
     assert same(first, weights(train(baseline(method, "name=again", "data.workers=1"))))
     assert not same(first, weights(train(baseline(method, "seed=1"))))
 
 
-@pytest.mark.parametrize(("method", "step"), [("autoencoder", 1), ("autoencoder", 3), ("mobilenetv2", 3)])
+@pytest.mark.parametrize(
+    ("method", "step"),
+    [("autoencoder", 1), ("autoencoder", 3), pytest.param("mobilenetv2", 3, marks=[pytest.mark.slow, pytest.mark.ci])],
+)
 def test_an_interrupted_baseline_goes_on_to_the_bit(
     place: Path, method: str, step: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -352,6 +357,8 @@ def test_the_organisers_numbers_stand_in_conf(place: Path) -> None:
     assert (autoencoder["backbone"]["batchnorm"]["momentum"], mobilenet["backbone"]["width"]) == (0.99, 0.5)
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_both_baselines_on_all_machines(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     jobs: list[dict[str, Any]] = []
     monkeypatch.setattr("asd.config.compose.require", lambda config, _: jobs.append(config))

@@ -75,7 +75,7 @@ def test_channels_last_gives_the_same(name: str, pieces: torch.Tensor) -> None:
     backbone.train()(pieces.to(memory_format=torch.channels_last)).sum().backward()
 
 
-@pytest.mark.parametrize("name", ["small", "mobilefacenet"])
+@pytest.mark.parametrize("name", ["small", pytest.param("mobilefacenet", marks=[pytest.mark.slow, pytest.mark.ci])])
 def test_the_forward_pass_is_one_graph(name: str, pieces: torch.Tensor) -> None:
     backbone = build(name).eval()
     compiled = torch.compile(backbone, fullgraph=True, backend="eager")

@@ -49,7 +49,9 @@ def embed(network: nn.ModuleDict) -> Tensor:
 
 
 @pytest.mark.parametrize("names", STRATEGIES, ids=lambda names: "+".join(names) or "none")
-@pytest.mark.parametrize("name", BACKBONES)
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=[pytest.mark.slow, pytest.mark.ci] if n == "resnet50" else []) for n in BACKBONES]
+)
 def test_what_is_frozen_stands_still_and_the_rest_learns(name: str, names: list[str]) -> None:
     net = network(name)
     frozen_names, frozen = freeze(net["backbone"], net["head"], names)

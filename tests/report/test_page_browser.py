@@ -20,6 +20,8 @@ MEDIA_MB = 4
 MAX_PAGE_BYTES = 600_000  # of the page of a run with 64 test clips
 MAX_SECONDS = 3.0  # from the address to the page being loaded, on a busy machine
 
+pytestmark = [pytest.mark.slow, pytest.mark.ci]
+
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:

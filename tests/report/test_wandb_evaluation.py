@@ -112,6 +112,8 @@ def vouch(run: RunFolder, name: str) -> None:
     (folder / "manifest.json").write_text(json.dumps(manifest))
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_evaluated_twice_is_one_run(trained: RunFolder, job: Job) -> None:
     for _ in range(2):
         evaluate(job("evaluate", *WANDB))

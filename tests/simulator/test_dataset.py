@@ -87,6 +87,8 @@ def test_hidden_labels_are_one_of_each_in_random_order() -> None:
     assert 10 < np.sum(labels[:, 0] == "normal") < 30
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_same_bytes_for_any_number_of_workers(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(simulator, "FEW", 0)
     assert contents(small(tmp_path / "two", workers=2)) == contents(made)
@@ -301,6 +303,8 @@ def loudness_aucs(tables: list[dict[str, np.ndarray]]) -> tuple[float, float]:
     return roc_auc_score(truth, both["rms"][test]), roc_auc_score(truth, both["peak"][test])
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_difficulty_of_a_small_set() -> None:
     table = measure(development("fan", seed=0, source=15, test=10))
     assert 0.5 < hmean(nearest_neighbour_aucs(table).ravel()) < 0.75
