@@ -5,15 +5,14 @@ from collections.abc import Sequence
 from asd.runs.folder import RunFolder
 from asd.runs.record import read_record
 from asd.system.progress import duration
+from asd.system.tables import text_table
 
 HEAD = ("run", "steps", "loss", "accuracy", "time", "where")
 
 
 def ending_table(runs: Sequence[RunFolder]) -> str:
     """The last epoch of each run as a table."""
-    lines = [HEAD, *(cells(run) for run in runs)]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return "\n".join(aligned(line, widths) for line in lines)
+    return text_table([HEAD, *(cells(run) for run in runs)], "<>>>>")
 
 
 def cells(run: RunFolder) -> tuple[str, ...]:
@@ -24,10 +23,3 @@ def cells(run: RunFolder) -> tuple[str, ...]:
     name = f"{run.machine}/{run.system}"
     accuracy = f"{last['accuracy']:.1%}" if "accuracy" in last else "–"
     return (name, f"{last['step']:,}", f"{last['loss']:.4f}", accuracy, took, f"{run.path}/")
-
-
-def aligned(line: Sequence[str], widths: Sequence[int]) -> str:
-    """Names to the left, figures to the right."""
-    name, *figures, where = line
-    padded = [cell.rjust(width) for cell, width in zip(figures, widths[1:-1], strict=True)]
-    return "  ".join([name.ljust(widths[0]), *padded, where])
