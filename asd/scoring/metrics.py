@@ -17,10 +17,10 @@ OWN = "own"  # the edition of recordings that are no DCASE data set
 
 # How each rule computes its figures, for people.
 RULE_TEXT: dict[Rule, str] = {
-    "2020": "rule of 2020: AUC and pAUC per section",
-    "2021": "rule of 2021: AUC and pAUC per section and domain",
+    "2020": "rule of 2020: AUC and pAUC per section, arithmetic means",
+    "2021": "rule of 2021: AUC and pAUC per section and domain, harmonic means",
     "2022": "rule of 2022 and later: AUC of each domain's normal clips against the anomalies of all domains, "
-    "pAUC per section",
+    "pAUC per section, harmonic means",
 }
 
 OFFICIAL_MAX_FPR = 0.1  # of every edition
@@ -183,10 +183,19 @@ def section_rows(
     return [_row(machine, clips, group, rule, max_fpr) for group in sorted(groups)]
 
 
-def machine_row(rows: Iterable[MetricRow]) -> tuple[float, float]:
-    """Harmonic means of AUC and of pAUC over a machine's rows: one cell of Report Table 2, as fractions."""
+def machine_row(rows: Iterable[MetricRow], rule: Rule = "2021") -> tuple[float, float]:
+    """Means of AUC and of pAUC over a machine's rows, as fractions: arithmetic in 2020, harmonic since.
+
+    With rule 2021 this is one cell of Report Table 2.
+    """
     rows = list(rows)
-    return hmean(r.auc for r in rows if r.auc is not None), hmean(r.pauc for r in rows if r.pauc is not None)
+    mean = arithmetic_mean if rule == "2020" else hmean
+    return mean(r.auc for r in rows if r.auc is not None), mean(r.pauc for r in rows if r.pauc is not None)
+
+
+def arithmetic_mean(values: Iterable[float]) -> float:
+    """The plain mean of at least one value."""
+    return float(np.mean(list(values)))
 
 
 def official_score(rows: Iterable[MetricRow]) -> float:

@@ -125,8 +125,8 @@ def false_alarm_threshold(training_scores: ArrayLike, *, hours: float, hop_secon
     value = max(fit.quantile(quantile), float(scores.max()))
     promised = (scores.size + 1) * hop_seconds / 3600
     warning = (
-        f"{scores.size} training clips vouch for one false alarm in {promised:.3g} hours at most; one in {hours:g} hours "
-        "is read off the tail of the fitted gamma distribution"
+        f"{scores.size} training clips vouch for one false alarm in {promised:.3g} hours at most; "
+        f"one in {hours:g} hours is read off the tail of the fitted gamma distribution"
     )
     collapse = (f"the fitted shape {fit.shape:.3g} is below {MIN_SHAPE}: a spike, not a model of scores",)
     problems = (warning, *(collapse if fit.shape < MIN_SHAPE else ()))
