@@ -155,7 +155,7 @@ def roc_of_machine(systems: Mapping[str, tuple[ScoreTable, Sequence[MetricRow]]]
 
 def roc_panels(n_panels: int, legend: int = 0) -> tuple[Figure, list[Axes]]:
     """Empty panels with chance as a diagonal and the band that pAUC looks at, below the lines of a legend."""
-    n_columns = min(3, n_panels)
+    n_columns = 2 if n_panels in (2, 4) else min(3, n_panels)
     figure, grid = grid_of(-(-n_panels // n_columns), n_columns, (3.4, 3.3), top=0.3 + 0.2 * legend)
     for panel in grid.flat[n_panels:]:
         panel.set_visible(False)

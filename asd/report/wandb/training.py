@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import cached_property
 from typing import Any
 
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities import rank_zero_only
 
-from asd.config.schema import RunConfig
-from asd.report.wandb.runs import WandbRun, training_identity, without_stopping
+from asd.config.upgrade import upgrade
+from asd.report.wandb.runs import Identity, WandbRun, training_identity, without_stopping
 from asd.runs.folder import RunFolder
 from asd.runs.record import read_record
 
@@ -17,8 +18,7 @@ class WandbMirror(Logger):
     """Repeats the lines of metrics.jsonl on W&B. Whatever goes wrong there, the training goes on.
 
     Args:
-        run: The folder of the run.
-        config: Its configuration.
+        run: The folder of the run, with its configuration.
         project: On W&B.
         entity: User or team; None: the account's own.
         mode: auto, online or offline.
@@ -28,7 +28,6 @@ class WandbMirror(Logger):
     def __init__(
         self,
         run: RunFolder,
-        config: RunConfig,
         *,
         project: str = "asd",
         entity: str | None = None,
@@ -36,10 +35,15 @@ class WandbMirror(Logger):
         clips_mb: float = 0.0,
     ) -> None:
         super().__init__()
-        self.folder, self.who = run, training_identity(run, config.plain())
+        self.folder = run
         self.settings = {"project": project, "entity": entity, "mode": mode}
         self.mirror: WandbRun | None = None
         self.has_failed = False
+
+    @cached_property
+    def who(self) -> Identity:
+        """The run's identity on W&B."""
+        return training_identity(self.folder, upgrade(self.folder.read_config()))
 
     @property
     def name(self) -> str:
