@@ -216,7 +216,7 @@ def official_rows(
         pauc = paucs[row.section] if rule == "2022" else row.pauc
         assert row.auc is not None
         assert pauc is not None
-        found = (None, None, None) if decision is None else detection(is_anomaly[here], decision[here])
+        precision, recall, f1 = (None, None, None) if decision is None else detection(is_anomaly[here], decision[here])
         counts = int((~is_anomaly[here]).sum()), int(is_anomaly[here].sum())
         whole = auc(is_anomaly[section], clips.score[section]) if rule == "2022" else None
-        yield OfficialRow(row.machine, row.section, row.domain, *counts, row.auc, pauc, *found, whole)
+        yield OfficialRow(row.machine, row.section, row.domain, *counts, row.auc, pauc, precision, recall, f1, whole)

@@ -154,7 +154,8 @@ def rule_of(year: int) -> Rule:
 
 def wanted_keys(year: int, part: str) -> dict[str, list[Key]]:
     """The files of a complete submission by machine; none are listed for 2020, whose IDs differ by machine."""
-    edition, found = edition_of(year), {}
+    edition = edition_of(year)
+    found: dict[str, list[Key]] = {}
     for name in SECTIONS if part == "both" else (part,):
         sections = SECTIONS[name] if year in (2021, 2022) else (0,)
         domains = ("source", "target") if edition.metric_rule == "2021" else (BOTH,)

@@ -237,7 +237,7 @@ def training_curves(phases: Sequence[tuple[str, Sequence[Mapping[str, Any]]]]) -
         panel.set(title=titles[name], xlabel="step")
         panel.set_ylim(0, 1.02 if name == "accuracy" else None)
         panel.legend(fontsize=9)
-    last = next((lines[-1] for _, lines in reversed(phases) if lines), {})
+    last: Mapping[str, Any] = next((lines[-1] for _, lines in reversed(phases) if lines), {})
     told = ", ".join(f"{name} {last[name]:.4g}" for name in names if name in last)
     return Plot(figure, f"Training curves over steps. At the end: {told}")
 

@@ -46,8 +46,9 @@ def mirror_results(
         for run in scored_runs(name, scoring_of)
         if machines is None or run.run.machine in machines
     ]
+    todo.append(partial(mirror_grid, name, settings))
     remedy = f"The results are complete: asd wandb sync outputs/{name} sends them later"
-    for work in [*todo, partial(mirror_grid, name, settings)]:
+    for work in todo:
         if not without_stopping(work, remedy):
             return
 

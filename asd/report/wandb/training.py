@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from pytorch_lightning.loggers import Logger
@@ -18,7 +19,7 @@ class WandbMirror(Logger):
     """Repeats the lines of metrics.jsonl on W&B. Whatever goes wrong there, the training goes on.
 
     Args:
-        run: The folder of the run, with its configuration.
+        save_dir: The folder of the run, with its configuration.
         project: On W&B.
         entity: User or team; None: the account's own.
         mode: auto, online or offline.
@@ -27,7 +28,7 @@ class WandbMirror(Logger):
 
     def __init__(
         self,
-        run: RunFolder,
+        save_dir: str,
         *,
         project: str = "asd",
         entity: str | None = None,
@@ -35,7 +36,7 @@ class WandbMirror(Logger):
         clips_mb: float = 0.0,
     ) -> None:
         super().__init__()
-        self.folder = run
+        self.folder = RunFolder(Path(save_dir))
         self.settings = {"project": project, "entity": entity, "mode": mode}
         self.mirror: WandbRun | None = None
         self.has_failed = False
