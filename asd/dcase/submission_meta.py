@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from asd.config.upgrade import upgrade
 from asd.dcase.official import FIGURES, official_rows
 from asd.dcase.submission_entries import Entry, Order, in_part
 from asd.runs.checkpoint import load_checkpoint
@@ -64,7 +65,7 @@ def parse_author(text: str) -> Author:
 def describe(order: Order, entries: Mapping[str, Entry], authors: Sequence[Author], rule: Rule) -> dict[str, Any]:
     """The whole description, plain values; null where the runs cannot tell."""
     members = [entry.members for entry in entries.values()]
-    configs = [run.read_config() for runs in members for run in runs]
+    configs = [upgrade(run.read_config()) for runs in members for run in runs]
     results = {
         machine: found for machine, entry in entries.items() if (found := development_figures(machine, entry, rule))
     }
@@ -104,7 +105,7 @@ def describe_system(order: Order, configs: Iterable[Mapping[str, Any]], n_member
     configs = list(configs)
     rates = {f"{config['input']['sample_rate'] / 1000:g}kHz" for config in configs}
     mixes = any((config.get("mixup") or {}).get("probability") for config in configs)
-    methods = {"AE" if config.get("method") == "autoencoder" else "CNN" for config in configs}
+    methods = {"AE" if "Autoencoder" in config["method"]["_target_"] else "CNN" for config in configs}
     features = {"log-mel energies" if "n_mels" in config["input"] else "spectrogram" for config in configs}
     phases = {"fine-tuning" if config["phase"] != "train" else "development" for config in configs}
     return {
@@ -125,7 +126,7 @@ def describe_system(order: Order, configs: Iterable[Mapping[str, Any]], n_member
 def n_parameters(run: RunFolder) -> int:
     """The weights of a run's network, without the centres that only training needs."""
     state = load_checkpoint(run.checkpoint)["state_dict"]
-    kept = {name: weight for name, weight in state.items() if not name.startswith("arcface.")}
+    kept = {name: weight for name, weight in state.items() if not name.startswith(("arcface.", "head."))}
     return sum(weight.numel() for name, weight in kept.items() if not name.endswith(BATCHNORM_STATISTICS))
 
 

@@ -10,16 +10,18 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
-from asd.models.build import build_backbone
 from scipy import stats
 
 from asd.cli import main as cli
+from asd.config.instantiate import instantiate
 from asd.dcase import submission
 from asd.dcase.submission import make_submission
 from asd.dcase.submission_entries import Entry, Order, find_missing, in_part
 from asd.dcase.submission_meta import Author, abbreviate, make_label, parse_author
 from asd.evaluation import evaluate
 from asd.experiment import train
+from asd.methods.arcface import ArcFaceConfig
+from asd.methods.method import config_of
 from asd.runs.excluded import write_skipped
 from asd.runs.folder import RunFolder
 from asd.runs.scores import ScoreTable, read_scores
@@ -104,8 +106,9 @@ def check_description(meta: dict[str, Any]) -> None:
 
 def count_learnt() -> int:
     """The weights of the run's network, counted on the network itself."""
-    config = RunFolder(SCORES.parents[2]).read_config()
-    backbone = build_backbone(config["backbone"], n_bins=512, n_frames=32)
+    config = config_of(RunFolder(SCORES.parents[2]))
+    assert isinstance(config, ArcFaceConfig)
+    backbone = instantiate(config.backbone, "backbone", n_bins=512, n_frames=32)
     return sum(weight.numel() for weight in backbone.parameters())
 
 
