@@ -85,7 +85,7 @@ def test_the_budget_is_kept(tmp_path: Path) -> None:
     assert used == store.used <= 200_000
     assert list(kept) == clips[: len(kept)]
     assert 0 < len(kept) < len(clips)
-    assert store.left_out == len(clips) - len(kept)
+    assert store.n_excluded == len(clips) - len(kept)
     assert kept[clips[0]].seconds == pytest.approx(1.5)
 
 

@@ -135,7 +135,7 @@ def overview_content(grid: Grid, stores: dict[str, MediaStore], media_mb: float)
         "datasets": datasets(grid.runs),
         "media_mb": media_mb,
         "media_used": sum(store.used for store in stores.values()) / MEGABYTE,
-        "left_out": sum(store.left_out for store in stores.values()),
+        "n_excluded": sum(store.n_excluded for store in stores.values()),
     }
 
 
