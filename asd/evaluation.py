@@ -1,5 +1,6 @@
 """The composition root of evaluation: finished runs → features of pieces → scores → the table."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,8 @@ from asd.data.waveforms import WaveformBank
 from asd.inference.references import StoredReferences
 from asd.methods.method import Extractor, Method, ScorerChoice, build_method, config_of
 from asd.models.embedder import PRECISIONS, name_of
-from asd.report.results import logmel_scores, write_results
+from asd.report.collect import logmel_scores, write_results
+from asd.report.scored import Scoring
 from asd.report.wandb.evaluation import mirror_results
 from asd.runs.checkpoint import load_checkpoint
 from asd.runs.excluded import refuse_other_training, write_skipped
@@ -54,8 +56,19 @@ def evaluate(config: EvaluateConfig) -> None:
                 score_run(run, method, choice, config)
     if config.logmel_neighbour:
         score_logmel_neighbours(config)
-    write_results(config)
-    mirror_results(config)
+    chosen = partial(scoring_of, config=config)
+    write_results(config.name, chosen, ensemble=config.ensemble, seed=config.seed, phase=config.phase)
+    if mirror := config.logger.get("wandb"):
+        mirror_results(config.name, chosen, mirror.arguments, machines=config.machines, root=config.data.root)
+
+
+def scoring_of(run: RunFolder, config: EvaluateConfig) -> Scoring:
+    """Which of a finished run's scores the results show, and what they say of it."""
+    method = build_method(config_of(run, config.trust))
+    choice = method.scorer(config)
+    formula = choice.settings.get("formula")
+    note = "" if method.IN_ENSEMBLES else ", ".join(filter(None, (method.TITLE, formula)))
+    return Scoring(choice.name, choice.settings, note, joins=method.IN_ENSEMBLES)
 
 
 def is_scored(run: RunFolder, choice: ScorerChoice, config: EvaluateConfig) -> bool:

@@ -19,7 +19,7 @@ from asd.launch.preconditions import find_phase1
 from asd.methods.method import Method, build_method, config_of
 from asd.models.module import TrainingModule
 from asd.models.sync_batchnorm import synchronise
-from asd.report.ending import ending_table
+from asd.report.summary import summary_table
 from asd.runs.checkpoint import load_checkpoint, newest_checkpoint
 from asd.runs.excluded import keep_skipped, write_skipped
 from asd.runs.folder import RunFolder
@@ -256,4 +256,4 @@ def finish(run: RunFolder, config: RunConfig, module: TrainingModule, *, skipped
         last_epoch=last,
     )
     write_status(run, "done", epoch=last["epoch"], step=last["step"])
-    say(ending_table([run]))
+    say(summary_table([run]))

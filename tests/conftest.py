@@ -9,7 +9,7 @@ import pytest
 
 from asd.evaluation import evaluate
 from asd.experiment import train
-from asd.report.wandb.mirror import has_account
+from asd.report.wandb.runs import has_account
 from asd.runs.folder import RunFolder
 from tests.support.factory import make_machine
 from tests.support.jobs import tiny

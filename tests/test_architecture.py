@@ -15,7 +15,7 @@ HEAVY = {"torch", "pytorch_lightning", "lightning_fabric", "timm", "wandb", "skl
 KNOWS = {
     "hydra": {"config/compose.py"},
     "omegaconf": {"config/compose.py"},
-    "wandb": {"report/wandb/mirror.py", "report/wandb/media.py", "report/wandb/workspace.py"},
+    "wandb": {"report/wandb/runs.py", "report/wandb/evaluation.py", "report/wandb/workspace.py"},
     "wandb_workspaces": {"report/wandb/workspace.py"},
     "timm": {"models/timm_cnn.py", "models/mobilenetv2.py"},
     "pytorch_lightning": {
@@ -27,6 +27,7 @@ KNOWS = {
         "training/nonfinite.py",
         "training/record.py",
         "training/progress_bar.py",
+        "report/wandb/runs.py",
         "report/wandb/training.py",
     },
     "lightning_fabric": {"training/checkpoint.py", "training/assembly.py"},

@@ -27,6 +27,7 @@ def add_evaluate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--edition", type=int, choices=EDITIONS, default=2021, help="whose rules (%(default)s)")
     parser.add_argument("--machine", type=words, help="only these, such as fan,pump (all)")
     parser.add_argument("--without-decisions", action="store_true", help="AUC and pAUC alone, where no decisions are")
+    parser.add_argument("--partial", action="store_true", help="even where a section has one domain only")
     parser.add_argument("--skip-unlabelled", action="store_true", help="leave out files whose labels nobody knows")
     parser.add_argument("--out", type=Path, metavar="result.csv", help="write the official result file")
     parser.set_defaults(command=evaluate_files)
@@ -79,6 +80,7 @@ def evaluate_files(options: argparse.Namespace) -> int:
         machines=options.machine,
         need_decisions=not options.without_decisions,
         skip_unlabelled=options.skip_unlabelled,
+        partial=options.partial,
     )
     if others := sorted({row.machine for row in evaluation.rows} - set(EDITIONS[options.edition].machines)):
         print(f"{', '.join(others)}: no machine of {options.edition}; that edition's rules are applied all the same")

@@ -19,13 +19,13 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     where.add_argument("--dry-run", action="store_true", help="only list what would be sent")
     parser.add_argument("--project", help="instead of the one in each run's configuration")
     parser.add_argument("--entity", help="user or team, instead of the one in each run's configuration")
-    parser.add_argument("--clips-mb", type=float, help="megabytes of telling clips to listen to, for each evaluation")
+    parser.add_argument("--clips-mb", type=float, help="megabytes of worst errors to listen to, for each evaluation")
     parser.set_defaults(command=sync_grids)
 
 
 def sync_grids(options: argparse.Namespace) -> int:
     """Rebuilds W&B runs from metrics.jsonl and scores: complete, each epoch once, whatever W&B has of them."""
-    from asd.report.wandb.mirror import choose_mode
+    from asd.report.wandb.runs import choose_mode
     from asd.report.wandb.sync import sync
 
     names = [path.name for path in options.grids] or all_grids()
@@ -36,8 +36,8 @@ def sync_grids(options: argparse.Namespace) -> int:
     failures = sync(names, {**settings, "mode": mode}, dry_run=options.dry_run)
     if failures:
         print(f"{len(failures)} could not be sent:", file=sys.stderr)
-        for failure in failures:
-            print(f"  {failure.name}: {failure.why}", file=sys.stderr)
+        for name, why in failures.items():
+            print(f"  {name}: {why}", file=sys.stderr)
     return int(bool(failures))
 
 

@@ -5,7 +5,7 @@ each other shift every label between them. Where all rows are there, the figures
 """
 
 import sys
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -99,6 +99,7 @@ def evaluate_folder(
     machines: Collection[str] | None = None,
     need_decisions: bool = True,
     skip_unlabelled: bool = False,
+    partial: bool = False,
 ) -> Evaluation:
     """The official figures of the CSV files in a folder.
 
@@ -107,8 +108,9 @@ def evaluate_folder(
         truth: where labels are (`read_truth`); None: in the names of the clips.
         rule: of the edition.
         machines: only these; None: all.
-        need_decisions: whether missing decision files are an error (2020 has none).
+        need_decisions: whether decisions are wanted (2020 has none); otherwise those that are there are left alone.
         skip_unlabelled: whether files whose labels nobody knows are left out instead of being an error.
+        partial: whether a section may have one domain only (2021).
 
     Raises:
         ValueError: a file or a row is missing, too much, there twice, unreadable or not finite, labels are unknown or
@@ -120,16 +122,17 @@ def evaluate_folder(
     scores = read_values(folder, "anomaly_score", rule, machines, problems)
     if not scores:
         problems.append(f"{folder}: no anomaly_score_*.csv" + (f" of {listing(machines)}" if machines else ""))
-    decisions = read_values(folder, "decision_result", rule, machines, problems)
+    need_decisions = need_decisions and rule != "2020"
+    decisions = read_values(folder, "decision_result", rule, machines, problems) if need_decisions else {}
     known = {} if truth is None else read_truth(truth, rule, machines, problems)
     if not scores:
         _refuse(folder, problems)
-    problems += [*unmatched_machines(scores, known, truth), *missing_domains(scores, known, rule)]
+    problems += [*unmatched_machines(scores, known, truth), *missing_domains(scores, known, rule, partial=partial)]
     known, unlabelled = complete_truth(scores, known, rule, problems)
     if unlabelled and not skip_unlabelled:
         problems += [f"{key}: nobody knows its labels; give the ground truth, --truth DIR" for key in unlabelled]
     problems += unmatched_rows(scores, known, "ground truth")
-    if rule != "2020" and (need_decisions or decisions):
+    if need_decisions:
         problems += unmatched_rows(decisions, scores, "scores", kind="decision")
     columns = _by_machine(scores, decisions, known)
     if not columns and not problems:
@@ -137,7 +140,11 @@ def evaluate_folder(
     problems += _one_class(columns, rule)
     _refuse(folder, problems)
     metrics = {name: section_rows(name, machine.clips, rule=rule) for name, machine in columns.items()}
-    rows = [row for name in columns for row in _official_rows(metrics[name], columns[name], rule)]
+    rows = [
+        row
+        for name, machine in columns.items()
+        for row in official_rows(metrics[name], machine.clips, machine.decision, rule)
+    ]
     return Evaluation(rule, rows, [row for found in metrics.values() for row in found], unlabelled)
 
 
@@ -188,9 +195,18 @@ def _one_class(columns: dict[str, _Machine], rule: Rule) -> Iterator[str]:
             yield f"{key}: {group.n_normal} normal and {group.n_anomaly} anomalous clips; both classes are needed"
 
 
-def _official_rows(metrics: list[MetricRow], machine: _Machine, rule: Rule) -> Iterator[OfficialRow]:
-    """The rows of a machine, domain by domain as the evaluator prints them."""
-    clips, paucs = machine.clips, {row.section: row.pauc for row in metrics if row.domain == BOTH}
+def official_rows(
+    metrics: Sequence[MetricRow], clips: TestClips, decision: NDArray[np.bool_] | None, rule: Rule
+) -> Iterator[OfficialRow]:
+    """The rows of a machine, domain by domain as the evaluator prints them.
+
+    Args:
+        metrics: Of the machine, by the rule.
+        clips: Its labelled test clips.
+        decision: (clips,) which are called anomalous; None where there are no decisions.
+        rule: Of the edition.
+    """
+    paucs = {row.section: row.pauc for row in metrics if row.domain == BOTH}
     is_anomaly = clips.label == "anomaly"
     for row in sorted(metrics, key=lambda row: (row.domain, row.section)):
         if rule == "2022" and row.domain == BOTH:
@@ -200,9 +216,7 @@ def _official_rows(metrics: list[MetricRow], machine: _Machine, rule: Rule) -> I
         pauc = paucs[row.section] if rule == "2022" else row.pauc
         assert row.auc is not None
         assert pauc is not None
-        precision, recall, f1 = (
-            (None, None, None) if machine.decision is None else detection(is_anomaly[here], machine.decision[here])
-        )
+        precision, recall, f1 = (None, None, None) if decision is None else detection(is_anomaly[here], decision[here])
         counts = int((~is_anomaly[here]).sum()), int(is_anomaly[here].sum())
         whole = auc(is_anomaly[section], clips.score[section]) if rule == "2022" else None
         yield OfficialRow(row.machine, row.section, row.domain, *counts, row.auc, pauc, precision, recall, f1, whole)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from asd.scoring.metrics import BOTH, Rule
+from asd.system.files import csv_text, write_text
 
 Kind = Literal["anomaly_score", "decision_result", "ground_truth"]
 
@@ -25,7 +26,10 @@ _STEM: dict[Rule, str] = {
 _FILE: dict[Rule, re.Pattern[str]] = {
     "2020": re.compile(r"(?P<machine>[A-Za-z0-9]+)_id_(?P<section>\d\d)\.csv"),
     "2021": re.compile(r"(?P<machine>[A-Za-z0-9]+)_section_(?P<section>\d\d)_(?P<domain>source|target)_test\.csv"),
-    "2022": re.compile(r"(?P<machine>[A-Za-z0-9]+)_section_(?P<section>\d\d)_test\.csv"),
+    # the organisers' own baseline adds its data set in front and seed and model behind
+    "2022": re.compile(
+        r"(?:DCASE\d{4}T2)?(?P<machine>[A-Za-z0-9]+)_section_(?P<section>\d\d)_test(?:_seed\d+.*)?\.csv"
+    ),
 }
 _ID_CLIP = re.compile(r"(?:(?P<label>normal|anomaly)_)?id_(?P<section>\d\d)_\d{8}\.wav")
 _SECTION_CLIP = re.compile(
@@ -81,6 +85,8 @@ def find_files(folder: Path, kind: Kind, rule: Rule, problems: list[str]) -> dic
         rest = path.name.removeprefix(f"{kind}_")
         if match := _FILE[rule].fullmatch(rest):
             key = Key(match["machine"], int(match["section"]), match.groupdict().get("domain") or BOTH)
+            if key in found:
+                problems.append(f"{path}: a second file of {key}, beside {found[key].name}; leave those of one system")
             found[key] = path
         else:
             others = [EDITIONS[other] for other, pattern in _FILE.items() if pattern.fullmatch(rest)]
@@ -143,8 +149,7 @@ def _parse_row(row: list[str], key: Key, rule: Rule, whole: bool) -> tuple[str, 
 def write_values(folder: Path, kind: Kind, key: Key, rule: Rule, values: Mapping[str, float]) -> Path:
     """Writes one file; numbers read back as the same bits."""
     path = folder / file_name(kind, key, rule)
-    with open(path, "w", newline="", encoding="utf-8") as file:
-        csv.writer(file, lineterminator="\n").writerows(values.items())
+    write_text(path, csv_text(values.items()))
     return path
 
 

@@ -18,10 +18,10 @@ def unmatched_machines(scores: Values, known: Truth, truth: Path | None) -> Iter
         )
 
 
-def missing_domains(scores: Values, known: Truth, rule: Rule) -> Iterator[str]:
-    """Files that must be there because the truth or the other domain of the section is."""
+def missing_domains(scores: Values, known: Truth, rule: Rule, *, partial: bool = False) -> Iterator[str]:
+    """Files that must be there because the truth or, unless `partial`, the other domain of the section is."""
     wanted = {key for key in known if key.machine in {scored.machine for scored in scores}}
-    if rule == "2021":
+    if rule == "2021" and not partial:
         wanted |= {key._replace(domain=domain) for key in scores for domain in DOMAINS}
     for key in sorted(wanted - scores.keys()):
         yield f"{key}: no file of scores"

@@ -1,15 +1,15 @@
 """The official result.csv of each edition, and the same figures for a terminal."""
 
-import csv
-import io
 from collections.abc import Callable, Collection, Iterable, Sequence
 
 import numpy as np
 
 from asd.dcase.official import Evaluation, OfficialRow, means
 from asd.scoring.metrics import Rule
+from asd.system import tables
+from asd.system.files import csv_text
 
-Line = list[object]
+CsvRow = list[object]
 
 FIGURES = ["AUC", "pAUC", "precision", "recall", "F1 score"]
 DOMAINS = ("source", "target")
@@ -22,18 +22,17 @@ def result_csv(evaluation: Evaluation) -> str:
     From 2022 on its means per machine over the source and over the target domain take the wrong sections, and it adds a
     confidence interval that is no figure of the task: the means are the right ones here, the interval is left out.
     """
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
+    lines: list[CsvRow] = []
     machines: dict[str, list[OfficialRow]] = {}
     for row in evaluation.rows:
         machines.setdefault(row.machine, []).append(row)
     for machine, rows in machines.items():
-        writer.writerows([[machine], *_MACHINE_LINES[evaluation.rule](rows), []])
+        lines += [[machine], *_MACHINE_LINES[evaluation.rule](rows), []]
     if evaluation.rule != "2020":
-        writer.writerows([["", "", *FIGURES], *_mean_lines(evaluation.rows, evaluation.rule, f" {ALL}"), []])
+        lines += [["", "", *FIGURES], *_mean_lines(evaluation.rows, evaluation.rule, f" {ALL}"), []]
     if evaluation.rule == "2022":
-        writer.writerow(["official score", "", str(evaluation.official_score)])
-    return text.getvalue()
+        lines.append(["official score", "", str(evaluation.official_score)])
+    return csv_text(lines)
 
 
 def text_table(evaluation: Evaluation) -> str:
@@ -44,28 +43,26 @@ def text_table(evaluation: Evaluation) -> str:
         for machine in dict.fromkeys(row.machine for row in evaluation.rows):
             lines += _text_means([row for row in evaluation.rows if row.machine == machine], machine)
     lines += _text_means(evaluation.rows, "all")
-    sizes = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    text = "\n".join("  ".join(map(str.rjust, line, sizes)) for line in lines)
     score = evaluation.official_score
     ending = "edition 2020 ranks teams and has no official score" if score is None else f"official score {score:.6f}"
-    return f"{text}\n{ending}\n"
+    return f"{tables.text_table(lines, '>' * len(header))}\n{ending}\n"
 
 
-def _lines_2020(rows: Sequence[OfficialRow]) -> list[Line]:
+def _lines_2020(rows: Sequence[OfficialRow]) -> list[CsvRow]:
     average = means(rows)[0][:2].tolist()
-    lines: list[Line] = [[f"{row.section:02d}", row.auc, row.pauc] for row in rows]
+    lines: list[CsvRow] = [[f"{row.section:02d}", row.auc, row.pauc] for row in rows]
     return [["id", *FIGURES[:2]], *lines, ["Average", *average]]
 
 
-def _lines_2021(rows: Sequence[OfficialRow]) -> list[Line]:
-    lines: list[Line] = [[f"{row.section:02d}", row.domain, *_figures(row)] for row in rows]
+def _lines_2021(rows: Sequence[OfficialRow]) -> list[CsvRow]:
+    lines: list[CsvRow] = [[f"{row.section:02d}", row.domain, *_figures(row)] for row in rows]
     return [["section", "domain", *FIGURES], *lines, *_mean_lines(rows, "2021")]
 
 
-def _lines_2022(rows: Sequence[OfficialRow]) -> list[Line]:
+def _lines_2022(rows: Sequence[OfficialRow]) -> list[CsvRow]:
     columns = ["AUC (all)", *(f"AUC ({domain})" for domain in DOMAINS), "pAUC"]
     columns += [f"{figure} ({domain})" for figure in FIGURES[2:] for domain in DOMAINS]
-    lines: list[Line] = []
+    lines: list[CsvRow] = []
     for section in sorted({row.section for row in rows}):
         source, target = (next(row for row in rows if (row.section, row.domain) == (section, d)) for d in DOMAINS)
         pairs = [(source.precision, target.precision), (source.recall, target.recall), (source.f1, target.f1)]
@@ -74,22 +71,22 @@ def _lines_2022(rows: Sequence[OfficialRow]) -> list[Line]:
     return [["section", *columns], *lines, ["", "", *FIGURES], *_mean_lines(rows, "2022")]
 
 
-_MACHINE_LINES: dict[Rule, Callable[[Sequence[OfficialRow]], list[Line]]] = {
+_MACHINE_LINES: dict[Rule, Callable[[Sequence[OfficialRow]], list[CsvRow]]] = {
     "2020": _lines_2020,
     "2021": _lines_2021,
     "2022": _lines_2022,
 }
 
 
-def _figures(row: OfficialRow) -> Line:
+def _figures(row: OfficialRow) -> CsvRow:
     values = (row.auc, row.pauc, row.precision, row.recall, row.f1)
     return ["" if value is None else value for value in values]
 
 
-def _mean_lines(rows: Sequence[OfficialRow], rule: Rule, over: str = "") -> list[Line]:
+def _mean_lines(rows: Sequence[OfficialRow], rule: Rule, over: str = "") -> list[CsvRow]:
     """Arithmetic and harmonic means; from 2022 on the harmonic ones of each domain too."""
     arithmetic, harmonic = means(rows)
-    lines: list[Line] = [["arithmetic mean" + over, "", *_known(arithmetic)]]
+    lines: list[CsvRow] = [["arithmetic mean" + over, "", *_known(arithmetic)]]
     lines.append(["harmonic mean" + over, "", *_known(harmonic)])
     if rule == "2022":
         for domain in DOMAINS:
@@ -98,7 +95,7 @@ def _mean_lines(rows: Sequence[OfficialRow], rule: Rule, over: str = "") -> list
     return lines
 
 
-def _known(values: Iterable[float]) -> Line:
+def _known(values: Iterable[float]) -> CsvRow:
     return ["" if np.isnan(value) else float(value) for value in values]
 
 

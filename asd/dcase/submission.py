@@ -14,13 +14,21 @@ from asd.dcase.official import Evaluation, evaluate_folder
 from asd.dcase.official_files import file_name, read_values, write_values
 from asd.dcase.official_truth import truth_of_names
 from asd.dcase.result_csv import result_csv
-from asd.dcase.submission_entries import Entry, Order, choose_entries, find_missing, in_part, sections_of
+from asd.dcase.submission_entries import (
+    Entry,
+    Order,
+    choose_entries,
+    edition_of_entries,
+    find_missing,
+    in_part,
+    rule_of,
+    sections_of,
+)
 from asd.dcase.submission_meta import Author, describe
 from asd.scoring.metrics import MetricRow, Rule, scorable, section_rows
 from asd.scoring.thresholds import decide
 from asd.system.files import write_json
 
-RULE: Rule = "2021"
 EPOCH = (1980, 1, 1, 0, 0, 0)  # of every file in the archive: the same submission gives the same bytes
 
 
@@ -49,11 +57,13 @@ def make_submission(order: Order, out: Path, authors: Sequence[Author] = ()) -> 
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ValueError(f"{out} is there already: give another --out, or remove it")
     entries = choose_entries(order)
+    year = edition_of_entries(entries)
+    rule = rule_of(year)
     if not any(in_part(entry.table, order.part).any() for entry in entries.values()):
         raise ValueError(
             f"the runs of outputs/{order.name} have no test clips of the part '{order.part}': give another"
         )
-    missing = list(find_missing(entries, order))
+    missing = list(find_missing(entries, order, year))
     if missing and not order.partial:
         raise ValueError(
             f"the submission would lack {', '.join(missing)}: train and evaluate these, or give --partial to do without"
@@ -61,7 +71,7 @@ def make_submission(order: Order, out: Path, authors: Sequence[Author] = ()) -> 
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as place:
         folder = Path(place) / "submission"
-        made = Made(entries, missing, write_submission(folder, order, entries, authors))
+        made = Made(entries, missing, write_submission(folder, order, entries, authors, rule))
         if out.is_dir():
             out.rmdir()
         shutil.move(folder, out)
@@ -69,17 +79,18 @@ def make_submission(order: Order, out: Path, authors: Sequence[Author] = ()) -> 
 
 
 def write_submission(
-    folder: Path, order: Order, entries: Mapping[str, Entry], authors: Sequence[Author]
+    folder: Path, order: Order, entries: Mapping[str, Entry], authors: Sequence[Author], rule: Rule
 ) -> Evaluation | None:
     """Writes all files, reads them back and compares; gives the figures of the labelled clips."""
     inner = folder / order.label
     inner.mkdir(parents=True)
     for entry in entries.values():
-        for key, rows in sections_of(entry.table, order.part):
-            write_values(inner, "anomaly_score", key, RULE, values(entry, rows))
-            write_values(inner, "decision_result", key, RULE, decisions(entry, rows))
-    evaluation = verify(inner, order, entries)
-    meta = describe(order, entries, authors)
+        for key, rows in sections_of(entry.table, order.part, rule):
+            write_values(inner, "anomaly_score", key, rule, values(entry, rows))
+            if rule != "2020":
+                write_values(inner, "decision_result", key, rule, decisions(entry, rows))
+    evaluation = verify(inner, order, entries, rule)
+    meta = describe(order, entries, authors, rule)
     text = yaml.safe_dump(meta, sort_keys=False, allow_unicode=True)
     (inner / f"{order.label}.meta.yaml").write_text(text, encoding="utf-8")
     pack(inner, folder / f"{order.label}.zip")
@@ -100,36 +111,37 @@ def decisions(entry: Entry, rows: np.ndarray) -> dict[str, float]:
     return {Path(entry.table.clip[row]).name: int(one) for row, one in zip(rows, found, strict=True)}
 
 
-def verify(folder: Path, order: Order, entries: Mapping[str, Entry]) -> Evaluation | None:
+def verify(folder: Path, order: Order, entries: Mapping[str, Entry], rule: Rule) -> Evaluation | None:
     """Reads the files back: every score and decision, and AUC and pAUC by the way of the official evaluation.
 
     Raises:
         ValueError: something differs.
     """
     problems: list[str] = []
-    scores = read_values(folder, "anomaly_score", RULE, None, problems)
-    flags = read_values(folder, "decision_result", RULE, None, problems)
+    scores = read_values(folder, "anomaly_score", rule, None, problems)
+    flags = read_values(folder, "decision_result", rule, None, problems)
     for entry in entries.values():
-        for key, rows in sections_of(entry.table, order.part):
-            if scores.get(key) != values(entry, rows) or flags.get(key) != decisions(entry, rows):
-                problems.append(f"{file_name('anomaly_score', key, RULE)} or its decisions do not read back")
-    if not any(truth_of_names(clips, RULE) for clips in scores.values()) and not problems:
+        for key, rows in sections_of(entry.table, order.part, rule):
+            wanted = None if rule == "2020" else decisions(entry, rows)
+            if scores.get(key) != values(entry, rows) or flags.get(key) != wanted:
+                problems.append(f"{file_name('anomaly_score', key, rule)} or its decisions do not read back")
+    if not any(truth_of_names(clips, rule) for clips in scores.values()) and not problems:
         return None
-    evaluation = None if problems else evaluate_folder(folder, rule=RULE, skip_unlabelled=True)
-    if evaluation and sorted(evaluation.metrics, key=str) != sorted(own_metrics(order, entries), key=str):
+    evaluation = None if problems else evaluate_folder(folder, rule=rule, skip_unlabelled=True, partial=order.partial)
+    if evaluation and sorted(evaluation.metrics, key=str) != sorted(own_metrics(order, entries, rule), key=str):
         problems.append("AUC or pAUC of the files are not those of the runs")
     if problems:
         raise ValueError("the submission does not read back as it was meant:\n  " + "\n  ".join(problems))
     return evaluation
 
 
-def own_metrics(order: Order, entries: Mapping[str, Entry]) -> Iterator[MetricRow]:
+def own_metrics(order: Order, entries: Mapping[str, Entry], rule: Rule) -> Iterator[MetricRow]:
     """AUC and pAUC straight from the scores, as metrics.csv has them."""
     for machine, entry in entries.items():
         here = in_part(entry.table, order.part)
         clips = entry.table.select(here).test_clips()
         if len(clips.name):
-            yield from section_rows(machine, clips, rule=RULE, only=scorable(clips, RULE)[0])
+            yield from section_rows(machine, clips, rule=rule, only=scorable(clips, rule)[0])
 
 
 def pack(folder: Path, archive: Path) -> None:
@@ -150,3 +162,6 @@ def warnings(made: Made) -> Iterator[str]:
     for machine, entry in made.entries.items():
         for warning in entry.threshold.warnings:
             yield f"{machine}: {warning}. Way out: --threshold empirical, or another --quantile"
+        test = entry.table.score[entry.table.split == "test"]
+        if len(test) and not decide(test, entry.threshold.value).any():
+            yield f"{machine}: the threshold lies above every test score: no clip is called anomalous"

@@ -9,17 +9,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from asd.dcase.official import detection
+from asd.config.upgrade import upgrade
+from asd.dcase.official import FIGURES, official_rows
 from asd.dcase.submission_entries import Entry, Order, in_part
 from asd.runs.checkpoint import load_checkpoint
 from asd.runs.folder import RunFolder
-from asd.scoring.metrics import hmean, scorable, section_rows
+from asd.scoring.metrics import Rule, hmean, scorable, section_rows
 from asd.scoring.thresholds import decide
 
 LABEL = re.compile(r"[A-Za-z0-9-]+_[A-Za-z0-9-]+_task2_[1-4]")
 MAX_ABBREVIATION = 10
 BATCHNORM_STATISTICS = ("running_mean", "running_var", "num_batches_tracked")  # measured, not learnt
-FIGURES = ("auc", "pauc", "precision", "recall", "f1")
 
 
 @dataclass(frozen=True)
@@ -62,11 +62,13 @@ def parse_author(text: str) -> Author:
     return Author(*match.groups())
 
 
-def describe(order: Order, entries: Mapping[str, Entry], authors: Sequence[Author]) -> dict[str, Any]:
+def describe(order: Order, entries: Mapping[str, Entry], authors: Sequence[Author], rule: Rule) -> dict[str, Any]:
     """The whole description, plain values; null where the runs cannot tell."""
     members = [entry.members for entry in entries.values()]
-    configs = [run.read_config() for runs in members for run in runs]
-    results = {machine: found for machine, entry in entries.items() if (found := development_figures(machine, entry))}
+    configs = [upgrade(run.read_config()) for runs in members for run in runs]
+    results = {
+        machine: found for machine, entry in entries.items() if (found := development_figures(machine, entry, rule))
+    }
     return {
         "submission": {
             "label": order.label,
@@ -103,7 +105,7 @@ def describe_system(order: Order, configs: Iterable[Mapping[str, Any]], n_member
     configs = list(configs)
     rates = {f"{config['input']['sample_rate'] / 1000:g}kHz" for config in configs}
     mixes = any((config.get("mixup") or {}).get("probability") for config in configs)
-    methods = {"AE" if config.get("method") == "autoencoder" else "CNN" for config in configs}
+    methods = {"AE" if "Autoencoder" in config["method"]["_target_"] else "CNN" for config in configs}
     features = {"log-mel energies" if "n_mels" in config["input"] else "spectrogram" for config in configs}
     phases = {"fine-tuning" if config["phase"] != "train" else "development" for config in configs}
     return {
@@ -124,21 +126,20 @@ def describe_system(order: Order, configs: Iterable[Mapping[str, Any]], n_member
 def n_parameters(run: RunFolder) -> int:
     """The weights of a run's network, without the centres that only training needs."""
     state = load_checkpoint(run.checkpoint)["state_dict"]
-    kept = {name: weight for name, weight in state.items() if not name.startswith("arcface.")}
+    kept = {name: weight for name, weight in state.items() if not name.startswith(("arcface.", "head."))}
     return sum(weight.numel() for name, weight in kept.items() if not name.endswith(BATCHNORM_STATISTICS))
 
 
-def development_figures(machine: str, entry: Entry) -> dict[str, float]:
+def development_figures(machine: str, entry: Entry, rule: Rule) -> dict[str, float]:
     """Harmonic means over the sections of a machine's development test, domain by domain, in percent."""
     clips = entry.table.select(in_part(entry.table, "dev")).test_clips()
     if not len(clips.name):
         return {}
-    decision, is_anomaly = decide(clips.score, entry.threshold.value), clips.label == "anomaly"
+    decision = None if rule == "2020" else decide(clips.score, entry.threshold.value)
+    metrics = section_rows(machine, clips, rule=rule, only=scorable(clips, rule)[0])
     cells: dict[str, list[float]] = {}
-    for row in section_rows(machine, clips, rule="2021", only=scorable(clips, "2021")[0]):
-        here = (clips.section == row.section) & (clips.domain == row.domain)
-        found = (row.auc, row.pauc, *detection(is_anomaly[here], decision[here]))
-        for figure, value in zip(FIGURES, found, strict=True):
-            assert value is not None
-            cells.setdefault(f"{figure}_{row.domain}", []).append(value)
+    for row in official_rows(metrics, clips, decision, rule):
+        for figure in FIGURES:
+            if (value := getattr(row, figure)) is not None:
+                cells.setdefault(f"{figure}_{row.domain}", []).append(value)
     return {name: 100 * hmean(values) for name, values in cells.items()}

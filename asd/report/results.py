@@ -1,37 +1,38 @@
-"""outputs/<name>/results/: metrics of every system, the four submissions, Table 2, all rebuilt from the scores."""
+"""What was measured under one name, as data: systems with their metrics, the rule of each machine, remarks."""
 
-import csv
-import io
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+import json
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any, Literal
 
-import numpy as np
+from asd.report.published import REPORT_DATA
+from asd.scoring.metrics import RULE_TEXT, MetricRow, Rule, machine_row, official_score
 
-from asd.config.schema import EvaluateConfig
-from asd.report.baselines import ScoredBaseline, scored_baselines
-from asd.report.left_out import skipped_clips, write_left_out
-from asd.report.table import TableRow, csv_table, markdown_table, published_rows, text_table
-from asd.runs.folder import OUTPUTS, RunFolder, find_runs
-from asd.runs.manifest import is_done, read_manifest
-from asd.runs.scores import ScoreTable, read_scores
-from asd.scoring.ensemble import How, Submission, combine, oracle_order, submissions
-from asd.scoring.metrics import Group, MetricRow, Rule, machine_row, official_score, scorable, section_rows
-from asd.system.files import write_json, write_text
-from asd.system.progress import say
-
-LOGMEL = "1-NN on mean log-mel"
-RULE: Rule = "2021"
-REPORT_DATA = "dcase2021"
+VERSION = 1  # of results.json
+NAME = "results.json"
 
 
 @dataclass(frozen=True)
 class System:
-    """One line of the table: its figures on each machine, and what a reader must know."""
+    """One line of the table.
+
+    Attributes:
+        name: `<network>-<input>-s<seed>/<phase>` of a run, `submission1` … `submission4`, or the reference's name.
+        kind: Whether it is one run, an ensemble of runs, or a reference that learns nothing.
+        rows: Its metrics on every machine.
+        notes: What a reader must know, by machine.
+        model: Network and input of a run, without its seed.
+        seed: Of a run.
+        phase: Of a run.
+    """
 
     name: str
-    rows: dict[str, list[MetricRow]]
-    notes: dict[str, str]
+    kind: Literal["run", "ensemble", "reference"]
+    rows: list[MetricRow] = field(default_factory=list)
+    notes: dict[str, str] = field(default_factory=dict)
+    model: str = ""
+    seed: int | None = None
+    phase: str = ""
 
     @property
     def note(self) -> str:
@@ -41,167 +42,96 @@ class System:
             return "".join(distinct)
         return "; ".join(f"{machine}: {note}" for machine, note in self.notes.items() if note)
 
-    def table_row(self) -> TableRow:
-        """Harmonic means in percent."""
-        cells = {machine: machine_row(rows) for machine, rows in self.rows.items() if rows}
-        percent = {machine: (100 * auc, 100 * pauc) for machine, (auc, pauc) in cells.items()}
-        score = 100 * official_score(row for rows in self.rows.values() for row in rows) if cells else None
-        return TableRow(self.name, percent, self.note, score)
+    def of_machine(self, machine: str) -> list[MetricRow]:
+        """Its metrics on one machine."""
+        return [row for row in self.rows if row.machine == machine]
 
 
-def logmel_scores(name: str, machine: str) -> Path:
-    """Where the scores of the reference system that learns nothing lie."""
-    return OUTPUTS / name / "results" / "logmel" / f"{machine}.csv"
+@dataclass(frozen=True)
+class Results:
+    """Everything that was measured under one name.
+
+    Attributes:
+        data: The names of the data sets, `data=…`.
+        rules: The metric rule of each machine.
+        editions: The edition of each machine's data.
+        systems: Single runs, ensembles, references.
+        remarks: Sentences that belong below every table.
+    """
+
+    data: list[str]
+    rules: dict[str, Rule]
+    editions: dict[str, str]
+    systems: list[System]
+    remarks: list[str]
+
+    @property
+    def machines(self) -> list[str]:
+        """The machines that some system has figures for."""
+        return sorted({row.machine for system in self.systems for row in system.rows})
+
+    @property
+    def is_report_data(self) -> bool:
+        """Whether the report's own rows were measured on the same data."""
+        return self.data == [REPORT_DATA]
+
+    @property
+    def is_2021(self) -> bool:
+        """Whether Table 2 is about data of this kind at all."""
+        return set(self.editions.values()) == {"2021"}
+
+    def figures(self, system: System) -> dict[str, tuple[float, float]]:
+        """A system's (AUC, pAUC) on each machine in percent: the means of the machine's rule."""
+        pairs = {machine: system.of_machine(machine) for machine in self.machines}
+        means = {machine: machine_row(rows, self.rules[machine]) for machine, rows in pairs.items() if rows}
+        return {machine: (100 * auc, 100 * pauc) for machine, (auc, pauc) in means.items()}
+
+    def official_score(self, system: System) -> float | None:
+        """Harmonic mean of all AUC and pAUC values in percent; None where the rule has no such score."""
+        if not system.rows or "2020" in self.rules.values():
+            return None
+        return 100 * official_score(system.rows)
+
+    def machine_score(self, system: System, machine: str) -> float | None:
+        """Harmonic mean of a system's AUC and pAUC values on one machine, as a fraction; None without any."""
+        rows = system.of_machine(machine)
+        return official_score(rows) if rows else None
+
+    def about(self) -> list[str]:
+        """What the figures were measured on, by which rule, and what a reader must know."""
+        relation = "the report's data" if self.is_report_data else "other data than the report's"
+        data = f"Data: {', '.join(self.data)}, {relation}."
+        return [data, *(f"Metrics: {text}." for text in self.rule_texts()), *self.remarks]
+
+    def rule_texts(self) -> list[str]:
+        """Each rule in words; with its machines where there are several."""
+        kinds = sorted(set(self.rules.values()))
+        if len(kinds) == 1:
+            return [RULE_TEXT[kinds[0]]]
+        of = {kind: ", ".join(m for m, rule in sorted(self.rules.items()) if rule == kind) for kind in kinds}
+        return [f"{of[kind]}: {RULE_TEXT[kind]}" for kind in kinds]
 
 
-def write_results(config: EvaluateConfig) -> None:
-    """Rebuilds metrics.csv, table2 and summary.json from all scored runs under the name, and prints the table."""
-    name, scorer = config.name, config.scorer.name or "cosine"
-    runs = scored_runs(name, scorer)
-    baselines = scored_baselines(config)
-    systems = collect(runs, baselines, config)
-    folder = OUTPUTS / name / "results"
-    rows = [system.table_row() for system in systems.values()]
-    table = rows + published_rows()
-    write_text(folder / "metrics.csv", metrics_csv(systems))
-    write_text(folder / "table2.csv", csv_table(table))
-    scored = [(run, run.scores(scorer)) for run in runs] + [(found.run, found.scores.parent) for found in baselines]
-    left_out = write_left_out(folder, skipped_clips(scored), unmeasured(scored))
-    about = f"{about_data([run for run, _ in scored])}\n{left_out}".rstrip()
-    write_text(folder / "table2.md", f"{markdown_table(table)}\n{about}\n")
-    write_json(folder / "summary.json", {row.system: row.official_score for row in rows})
-    print(f"\n{text_table(table)}{about}\n\n{folder}/: metrics.csv, table2.md, table2.csv, summary.json")
+def as_json(results: Results) -> dict[str, Any]:
+    """The content of results.json."""
+    return {"version": VERSION, **asdict(results)}
 
 
-def about_data(runs: list[RunFolder]) -> str:
-    """What our rows were measured on, and whether the report's may be compared with them."""
-    names = sorted({run.read_config()["data"]["name"] for run in runs})
-    other = "other data than the report's: not comparable with its rows"
-    relation = "the report's data" if names == [REPORT_DATA] else other
-    return f"Our rows: data={', '.join(names)}, {relation}."
-
-
-def scored_runs(name: str, scorer: str) -> list[RunFolder]:
-    """The finished runs whose scores verify."""
-    return [
-        run
-        for run in find_runs(name)
-        if is_done(run) and read_manifest(run.scores(scorer) / "manifest.json") is not None
-    ]
-
-
-def collect(runs: list[RunFolder], baselines: list[ScoredBaseline], config: EvaluateConfig) -> dict[str, System]:
-    """All systems: single runs, submissions, the reference system, baselines."""
-    systems: dict[str, System] = {}
-    for machine in sorted({run.machine for run in [*runs, *(found.run for found in baselines)]}):
-        scores = {
-            run.system: read_scores(run.scores(config.scorer.name) / "scores.csv")
-            for run in runs
-            if run.machine == machine
-        }
-        others = [found for found in baselines if found.run.machine == machine]
-        tell_unlabelled(machine, next(iter(scores.values())) if scores else read_scores(others[0].scores))
-        rows = {system: metric_rows(machine, table) for system, table in scores.items()}
-        for system, found in rows.items():
-            add(systems, system, machine, found, "")
-        for submission in choose_submissions(machine, scores, rows, phase=config.phase, seed=config.seed):
-            found = metric_rows(machine, averaged(scores, submission.members, config.ensemble))
-            if found:
-                add(systems, submission.name, machine, found, submission.note)
-        if logmel_scores(config.name, machine).is_file():
-            table = read_scores(logmel_scores(config.name, machine))
-            add(systems, LOGMEL, machine, metric_rows(machine, table), "learns nothing")
-        for run, path, note in others:
-            add(systems, run.system, machine, metric_rows(machine, read_scores(path)), note)
-    return systems
-
-
-def tell_unlabelled(machine: str, table: ScoreTable) -> None:
-    """Names the sections whose test clips are scored and stand in no table: nobody knows their labels."""
-    if sections := sorted(set(table.section[(table.split == "test") & (table.label == "unknown")].tolist())):
-        numbers = ", ".join(f"{section:02d}" for section in sections)
-        say(f"{machine} section {numbers}: test clips without labels: scored, not in the table")
-
-
-def add(systems: dict[str, System], name: str, machine: str, rows: list[MetricRow], note: str) -> None:
-    """Adds a machine's figures to a system."""
-    system = systems.setdefault(name, System(name, {}, {}))
-    system.rows[machine], system.notes[machine] = rows, note
-
-
-def metric_rows(machine: str, table: ScoreTable) -> list[MetricRow]:
-    """AUC and pAUC of each section and domain that has both classes; `unmeasured` names the others."""
-    clips = table.test_clips()
-    return section_rows(machine, clips, rule=RULE, only=scorable(clips, RULE)[0])
-
-
-def unmeasured(scored: list[tuple[RunFolder, Path]]) -> dict[str, list[Group]]:
-    """Of each machine, the sections and domains that give no AUC; where some labels are known, those with labels."""
-    found = {}
-    for machine, folder in {run.machine: folder for run, folder in scored}.items():
-        table = read_scores(folder / "scores.csv")
-        complete, incomplete = scorable(table.test_clips(), RULE)
-        unlabelled = {(int(s), str(d)) for s, d in zip(table.section, table.domain, strict=True)}
-        unknown = [Group(section, domain, 0, 0) for section, domain in sorted(unlabelled)]
-        found[machine] = incomplete if complete or incomplete else unknown
-    return found
-
-
-def choose_submissions(
-    machine: str, scores: Mapping[str, ScoreTable], rows: Mapping[str, list[MetricRow]], *, phase: str | None, seed: int
-) -> list[Submission]:
-    """Submissions 1–4 of one machine (Report 2.5); without labels the last alone, which needs no order."""
-    if not scores:  # only baselines ran on this machine
-        return []
-    phase = choose_phase({system.partition("/")[2] for system in scores}, phase)
-    members = sorted(s for s in scores if s.endswith(f"-s{seed}/{phase}"))
-    if not members:
-        say(
-            f"{machine}: no submissions: no scored run has seed={seed} and the phase "
-            f"{phase or 'of your choice (there are several fine-tunings: name one, phase=…)'}"
-        )
-        return []
-    if not all(rows[system] for system in members):
-        return submissions(members)[-1:]
-    return submissions(oracle_order({system: machine_row(rows[system])[0] for system in members}))
-
-
-def averaged(scores: Mapping[str, ScoreTable], members: Sequence[str], how: How) -> ScoreTable:
-    """The scores of an ensemble of systems."""
-    first = scores[members[0]]
-    chosen = {system: aligned(scores[system], first) for system in members}
-    return first.with_score(combine(chosen, how, is_train=first.is_train))
-
-
-def choose_phase(phases: set[str], asked: str | None) -> str | None:
-    """The phase that submissions take: the one asked for, the only fine-tuning, else train."""
-    if asked:
-        return asked
-    finetuned = sorted(phase for phase in phases if phase.startswith("finetune"))
-    if len(finetuned) > 1:
-        return None
-    return finetuned[0] if finetuned else "train"
-
-
-def aligned(table: ScoreTable, first: ScoreTable) -> np.ndarray:
-    """The scores of a table, whose clips must be those of another, in the same order.
+def read_results(folder: Path) -> Results:
+    """Reads results.json.
 
     Raises:
-        ValueError: They are not.
+        ValueError: There is none, or it is damaged or of another version.
     """
-    if not np.array_equal(table.clip, first.clip):
-        raise ValueError(
-            f"{first.machine[0]}: runs were scored on different clips; evaluate them again on the same data"
-        )
-    return table.score
-
-
-def metrics_csv(systems: Mapping[str, System]) -> str:
-    """metrics.csv: one line per system, machine, section and domain; fractions."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["system", *(field.name for field in fields(MetricRow))])
-    for system in systems.values():
-        for row in (row for rows in system.rows.values() for row in rows):
-            writer.writerow([system.name, *asdict(row).values()])
-    return text.getvalue()
+    path = folder / NAME
+    remedy = f"python evaluate.py name={folder.parent.name} makes it"
+    if not path.is_file():
+        raise ValueError(f"{folder.parent}: not evaluated yet, there is no {path.name}; {remedy}")
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if content.pop("version") != VERSION:
+            raise ValueError("of another version")
+        systems = [System(**{**one, "rows": [MetricRow(**row) for row in one["rows"]]}) for one in content["systems"]]
+        return Results(**{**content, "systems": systems})
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise ValueError(f"{path}: no results that can be read ({error}); {remedy} anew") from None

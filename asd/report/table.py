@@ -1,14 +1,16 @@
-"""Our rows beside Table 2 of the report: as CSV, as Markdown and for a terminal."""
+"""The table of a grid for a terminal, as Markdown and as rows of a CSV file; beside Table 2 where data are the same."""
 
-import csv
-import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from asd.report.published import MACHINES, TABLE_2
+from asd.report.results import Results
+from asd.system import tables
+from asd.system.printable import one_line
 
-TITLE = "Harmonic mean of AUC / pAUC in percent"
+TITLE = "AUC / pAUC in percent, mean over the sections and domains of a machine"
 NOTHING = "–"  # a machine without figures
+WIDTH = 110  # columns that a terminal is taken to have
 
 
 @dataclass(frozen=True)
@@ -16,72 +18,83 @@ class TableRow:
     """One system's line.
 
     Attributes:
-        system: its name.
-        machines: (AUC, pAUC) of each machine that it has figures for, harmonic means in percent.
-        note: what a reader must know, such as `oracle` or `published`; may be empty.
-        official_score: harmonic mean of all its AUC and pAUC values in percent, None where unknown.
+        system: Its name.
+        machines: (AUC, pAUC) of each machine that it has figures for, in percent.
+        note: What a reader must know, such as `oracle` or `published`; may be empty.
+        official_score: In percent; None where there is none.
     """
 
     system: str
-    machines: Mapping[str, tuple[float, float]]
+    machines: dict[str, tuple[float, float]]
     note: str = ""
     official_score: float | None = None
 
 
+def table_rows(results: Results) -> list[TableRow]:
+    """Our rows; behind them the published ones, if they were measured on the same data."""
+    ours = [
+        TableRow(system.name, results.figures(system), system.note, results.official_score(system))
+        for system in results.systems
+    ]
+    return ours + (published_rows() if results.is_report_data else [])
+
+
 def published_rows() -> list[TableRow]:
-    """The report's six rows. It prints no official score."""
+    """The six rows of the report's Table 2, which has no official score."""
     return [TableRow(system, machines, "published") for system, machines in TABLE_2.items()]
 
 
-def csv_table(rows: Sequence[TableRow]) -> str:
-    """table2.csv: one line per system and machine that has figures, in full precision."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("system", "machine", "auc_hmean", "pauc_hmean"))
-    for row in rows:
-        for machine in _columns(rows):
+def columns(machines: Sequence[str]) -> list[str]:
+    """Machines in the report's order, others behind them by name."""
+    return [name for name in MACHINES if name in machines] + sorted(set(machines) - set(MACHINES))
+
+
+def csv_rows(results: Results) -> Iterator[tuple[object, ...]]:
+    """One row per system and machine that has figures, in full precision."""
+    for row in table_rows(results):
+        for machine in columns(results.machines):
             if machine in row.machines:
-                writer.writerow((row.system, machine, *row.machines[machine]))
-    return text.getvalue()
+                yield (row.system, row.note, machine, *row.machines[machine], results.rules[machine])
 
 
-def markdown_table(rows: Sequence[TableRow]) -> str:
-    """table2.md: one line per system, machines in the report's order."""
-    machines = _columns(rows)
-    lines = [["system", "note", *machines, "official score"]]
-    lines.append(["---", "---", *["---:"] * (len(machines) + 1)])
-    lines += [[row.system, row.note, *_cells(row, machines)] for row in rows]
-    table = "\n".join("| " + " | ".join(map(_escape, line)) + " |" for line in lines)
-    return f"{TITLE}\n\n{table}\n"
+def markdown_table(results: Results) -> str:
+    """One line per system, and below it what the figures were measured on."""
+    head, *body = cells(results)
+    lines = [["system", "note", *head[1:]], ["---", "---", *["---:"] * (len(head) - 1)]]
+    lines += [[row.system, row.note, *line[1:]] for row, line in zip(table_rows(results), body, strict=True)]
+    table = "\n".join("| " + " | ".join(map(markdown_cell, line)) + " |" for line in lines)
+    return "\n\n".join([TITLE, table, *map(markdown_cell, results.about())]) + "\n"
 
 
-def text_table(rows: Sequence[TableRow], width: int = 110) -> str:
-    """The table for a terminal; names that would make lines longer than `width` get a line of their own."""
-    machines = _columns(rows)
-    cells = [[*machines, "score"], *[_cells(row, machines) for row in rows]]
-    sizes = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    figures = ["  ".join(c.rjust(n) for c, n in zip(line, sizes, strict=True)) for line in cells]
-    names = ["", *[f"{row.system} ({row.note})" if row.note else row.system for row in rows]]
-    widest = max(map(len, names))
-    if widest + 2 + len(figures[0]) <= width:
-        lines = [f"{name.ljust(widest)}  {figure}" for name, figure in zip(names, figures, strict=True)]
-    else:
-        lines = [part for name, figure in zip(names, figures, strict=True) for part in (name, f"  {figure}")]
-    return "\n".join([TITLE, *(line.rstrip() for line in lines)]) + "\n"
+def text_table(results: Results) -> str:
+    """The table for a terminal; names that would make lines too wide get a line of their own."""
+    rows = cells(results)
+    align = "<" + ">" * (len(rows[0]) - 1)
+    lines = tables.text_table(rows, align).splitlines()
+    if max(map(len, lines)) > WIDTH:
+        figures = tables.text_table([["", *row[1:]] for row in rows], align).splitlines()
+        lines = [
+            figures[0],
+            *(part for row, line in zip(rows[1:], figures[1:], strict=True) for part in (one_line(row[0]), line)),
+        ]
+    return "\n".join([TITLE, *lines, *map(one_line, results.about())])
 
 
-def _columns(rows: Sequence[TableRow]) -> list[str]:
-    """The report's seven machines, then any others by name."""
-    others = {machine for row in rows for machine in row.machines} - set(MACHINES)
-    return [*MACHINES, *sorted(others)]
+def cells(results: Results) -> list[list[str]]:
+    """The head and the lines of the table; the first cell is the name with its note."""
+    machines, rows = columns(results.machines), table_rows(results)
+    has_score = any(row.official_score is not None for row in rows)
+    body = []
+    for row in rows:
+        found = [row.machines.get(machine) for machine in machines]
+        score = NOTHING if row.official_score is None else f"{row.official_score:.2f}"
+        name = f"{row.system} ({row.note})" if row.note else row.system
+        figures = [NOTHING if pair is None else f"{pair[0]:.2f}/{pair[1]:.2f}" for pair in found]
+        body.append([name, *figures, *([score] if has_score else [])])
+    return [["", *machines, *(["official score"] if has_score else [])], *body]
 
 
-def _cells(row: TableRow, machines: Sequence[str]) -> list[str]:
-    found = [row.machines.get(machine) for machine in machines]
-    official = NOTHING if row.official_score is None else f"{row.official_score:.2f}"
-    return [NOTHING if pair is None else f"{pair[0]:.2f}/{pair[1]:.2f}" for pair in found] + [official]
-
-
-def _escape(cell: str) -> str:
-    """A cell that cannot end its column or its line."""
-    return " ".join(cell.split()).replace("|", "\\|")
+def markdown_cell(text: object) -> str:
+    """Text that cannot end its cell or its line, or become markup."""
+    flat = one_line(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return flat.replace("|", "\\|")

@@ -1,13 +1,12 @@
 """skipped.csv: the files that a run left out under data.on_bad_clip=skip, and why. There is none where it used all."""
 
 import csv
-import io
 from collections.abc import Mapping
 from pathlib import Path
 
 from asd.data.clips import ClipTable
 from asd.runs.folder import RunFolder
-from asd.system.files import write_text
+from asd.system.files import write_csv
 
 NAME = "skipped.csv"
 
@@ -22,11 +21,7 @@ def write_skipped(folder: Path, skipped: Mapping[str, str]) -> dict[str, Path]:
     if not skipped:
         path.unlink(missing_ok=True)
         return {}
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["clip", "why"])
-    writer.writerows(skipped.items())
-    write_text(path, text.getvalue())
+    write_csv(path, ("clip", "why"), skipped.items())
     return {NAME: path}
 
 

@@ -11,6 +11,8 @@ from asd.runs.folder import OUTPUTS, RunFolder
 from asd.runs.lock import Holder, holder_of
 from asd.runs.manifest import is_done
 from asd.runs.status import read_status
+from asd.system.progress import duration
+from asd.system.tables import text_table
 
 TAIL = 65536  # bytes of metrics.jsonl that hold its last lines
 
@@ -107,10 +109,7 @@ def find_statuses(name: str) -> list[RunFolder]:
 def table(states: Iterable[RunState]) -> str:
     """The runs as people read them, one a line, and how many are where."""
     head = ("run", "state", "epoch", "step", "left", "loss", "accuracy", "")
-    rows: list[tuple[str, ...]] = [head, *(row(state) for state in states)]
-    widths = [max(len(cells[column]) for cells in rows) for column in range(len(head) - 1)]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(cells, [*widths, 0], strict=True)) for cells in rows]
-    return "\n".join(line.rstrip() for line in lines)
+    return text_table([head, *(row(state) for state in states)])
 
 
 def row(state: RunState) -> tuple[str, ...]:
@@ -119,7 +118,7 @@ def row(state: RunState) -> tuple[str, ...]:
     steps = f"{state.step} of {state.n_steps}" if state.n_steps else text(state.step)
     return (
         "/".join(place.parts[1:] if place.parts[0] == OUTPUTS.name else place.parts), state.state, text(state.epoch),
-        steps, duration(state.seconds_left), decimal(state.metrics.get("loss")),
+        steps, "–" if state.seconds_left is None else duration(state.seconds_left), decimal(state.metrics.get("loss")),
         decimal(state.metrics.get("accuracy")), state.why.partition("\n")[0],
     )  # fmt: skip
 
@@ -132,15 +131,6 @@ def text(value: Any) -> str:
 def decimal(value: float | None) -> str:
     """A figure of the record."""
     return "–" if value is None else f"{value:.4g}"
-
-
-def duration(seconds: float | None) -> str:
-    """Hours, minutes and seconds."""
-    if seconds is None:
-        return "–"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{rest:02d}"
 
 
 def summary(states: Iterable[RunState]) -> str:

@@ -1,11 +1,10 @@
 """The lines of metrics.jsonl, one per epoch: the record of a run for those who read it."""
 
-import csv
-import io
 import json
 from typing import Any
 
 from asd.runs.folder import RunFolder
+from asd.system.files import csv_text
 
 
 def read_record(run: RunFolder) -> list[dict[str, Any]]:
@@ -18,8 +17,4 @@ def read_record(run: RunFolder) -> list[dict[str, Any]]:
 
 def to_csv(lines: list[dict[str, Any]]) -> str:
     """The record as a CSV table."""
-    buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, list(lines[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(lines)
-    return buffer.getvalue()
+    return csv_text([list(lines[0]), *([line.get(name) for name in lines[0]] for line in lines)])

@@ -1,7 +1,6 @@
 """scores.csv: every training and test clip of a machine exactly once, with its score."""
 
 import csv
-import io
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
@@ -10,7 +9,7 @@ from numpy.typing import NDArray
 
 from asd.data.clips import ClipTable
 from asd.scoring.metrics import TestClips
-from asd.system.files import write_text
+from asd.system.files import write_csv
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,7 +20,7 @@ class ScoreTable:
         clip: Path relative to the data's root.
         machine: The machine.
         section: Section numbers.
-        domain: source or target.
+        domain: source, target, or unknown where it is hidden.
         split: train or test.
         label: normal, anomaly, or unknown.
         score: Higher = more anomalous.
@@ -63,11 +62,7 @@ class ScoreTable:
 def write_scores(path: Path, table: ScoreTable) -> None:
     """Writes the table; numbers read back as the same bits."""
     columns = [getattr(table, field.name).tolist() for field in fields(ScoreTable)]
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([field.name for field in fields(ScoreTable)])
-    writer.writerows(zip(*columns, strict=True))
-    write_text(path, text.getvalue())
+    write_csv(path, [field.name for field in fields(ScoreTable)], zip(*columns, strict=True))
 
 
 def read_scores(path: Path) -> ScoreTable:

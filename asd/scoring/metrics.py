@@ -11,7 +11,17 @@ from scipy import stats
 from sklearn.metrics import roc_auc_score
 
 Rule = Literal["2020", "2021", "2022"]  # "2022" stands for 2022 and later
-BOTH = "both"  # the domain of a row that takes a section's two domains together
+BOTH = "both"  # the domain of a row that takes a section's domains together
+UNKNOWN = "unknown"  # the domain of a clip whose name hides it
+OWN = "own"  # the edition of recordings that are no DCASE data set
+
+# How each rule computes its figures, for people.
+RULE_TEXT: dict[Rule, str] = {
+    "2020": "rule of 2020: AUC and pAUC per section, arithmetic means",
+    "2021": "rule of 2021: AUC and pAUC per section and domain, harmonic means",
+    "2022": "rule of 2022 and later: AUC of each domain's normal clips against the anomalies of all domains, "
+    "pAUC per section, harmonic means",
+}
 
 OFFICIAL_MAX_FPR = 0.1  # of every edition
 
@@ -45,7 +55,7 @@ class TestClips:
     Attributes:
         name: what messages call a clip.
         section: number of the section.
-        domain: `source` or `target`.
+        domain: `source`, `target`, or `unknown` where it is hidden.
         label: `normal` or `anomaly`.
         score: higher = more anomalous.
 
@@ -75,6 +85,26 @@ class TestClips:
     def _first(self, which: NDArray[np.bool_]) -> str:
         more = int(which.sum()) - 1
         return f"{self.name[which][0]}" + (f" and {more} more" if more else "")
+
+
+def metric_rule(edition: str | int | None, *, has_domains: bool) -> Rule:
+    """The metric rule that goes with data.
+
+    Args:
+        edition: Year of the DCASE edition, or `own`; None: a run made before runs kept it, which is 2021.
+        has_domains: Whether the domain of any test clip is known; decides between the rules for own recordings.
+
+    Raises:
+        ValueError: There is no such edition.
+    """
+    name = "2021" if edition is None else str(edition)
+    if name == OWN:
+        return "2021" if has_domains else "2020"
+    if name == "2020" or name == "2021":
+        return "2020" if name == "2020" else "2021"
+    if name.isdecimal() and int(name) >= 2022:
+        return "2022"
+    raise ValueError(f"edition is {name!r}; give a year from 2020 on, or {OWN} for recordings of your own")
 
 
 def auc(labels: ArrayLike, scores: ArrayLike) -> float:
@@ -113,8 +143,8 @@ def scorable(clips: TestClips, rule: Rule) -> tuple[list[Group], list[Group]]:
     """The sections and domains whose test clips have both classes, and those that lack one.
 
     Rule 2020 knows no domains: a section (then called ID) is one group named `both`. Rule 2021 takes each domain by
-    itself. From 2022 on a domain's normal clips meet the anomalies of both
-    domains (AUC), and a section as a whole is a group named `both` (pAUC).
+    itself. From 2022 on a domain's normal clips meet the anomalies of all domains (AUC), and a section as a whole is a
+    group named `both` (pAUC), to which clips of a hidden domain belong too.
     """
     groups = [Group(s, d, *_class_counts(clips, s, d, rule)) for s, d in _keys(clips, rule)]
     complete = [group for group in groups if group.n_normal and group.n_anomaly]
@@ -153,10 +183,19 @@ def section_rows(
     return [_row(machine, clips, group, rule, max_fpr) for group in sorted(groups)]
 
 
-def machine_row(rows: Iterable[MetricRow]) -> tuple[float, float]:
-    """Harmonic means of AUC and of pAUC over a machine's rows: one cell of Report Table 2, as fractions."""
+def machine_row(rows: Iterable[MetricRow], rule: Rule = "2021") -> tuple[float, float]:
+    """Means of AUC and of pAUC over a machine's rows, as fractions: arithmetic in 2020, harmonic since.
+
+    With rule 2021 this is one cell of Report Table 2.
+    """
     rows = list(rows)
-    return hmean(r.auc for r in rows if r.auc is not None), hmean(r.pauc for r in rows if r.pauc is not None)
+    mean = arithmetic_mean if rule == "2020" else hmean
+    return mean(r.auc for r in rows if r.auc is not None), mean(r.pauc for r in rows if r.pauc is not None)
+
+
+def arithmetic_mean(values: Iterable[float]) -> float:
+    """The plain mean of at least one value."""
+    return float(np.mean(list(values)))
 
 
 def official_score(rows: Iterable[MetricRow]) -> float:
@@ -165,7 +204,7 @@ def official_score(rows: Iterable[MetricRow]) -> float:
 
 
 def _row(machine: str, clips: TestClips, group: Group, rule: Rule, max_fpr: float) -> MetricRow:
-    used = _members(clips, group.section, group.domain, rule)
+    used = members(clips, group.section, group.domain, rule)
     labels, scores = clips.label[used] == "anomaly", clips.score[used]
     has_auc = rule != "2022" or group.domain != BOTH
     has_pauc = rule != "2022" or group.domain == BOTH
@@ -185,12 +224,13 @@ def _keys(clips: TestClips, rule: Rule) -> list[tuple[int, str]]:
         return sorted({(int(section), BOTH) for section in clips.section})
     keys = {(int(s), str(d)) for s, d in zip(clips.section, clips.domain, strict=True)}
     if rule == "2022":
-        keys |= {(section, BOTH) for section, _ in keys}
+        sections = {section for section, _ in keys}
+        keys = {key for key in keys if key[1] != UNKNOWN} | {(section, BOTH) for section in sections}
     return sorted(keys)
 
 
-def _members(clips: TestClips, section: int, domain: str, rule: Rule) -> NDArray[np.bool_]:
-    """Clips that a section's and domain's figure is computed from (clips,)."""
+def members(clips: TestClips, section: int, domain: str, rule: Rule) -> NDArray[np.bool_]:
+    """(clips,) which clips a section's and domain's figure is computed from."""
     in_section = clips.section == section
     if domain == BOTH:
         return in_section
@@ -199,7 +239,7 @@ def _members(clips: TestClips, section: int, domain: str, rule: Rule) -> NDArray
 
 
 def _class_counts(clips: TestClips, section: int, domain: str, rule: Rule) -> tuple[int, int]:
-    is_anomaly = clips.label[_members(clips, section, domain, rule)] == "anomaly"
+    is_anomaly = clips.label[members(clips, section, domain, rule)] == "anomaly"
     return int((~is_anomaly).sum()), int(is_anomaly.sum())
 
 

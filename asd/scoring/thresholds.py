@@ -1,7 +1,11 @@
-"""From scores to decisions: a threshold learnt from the scores of a machine's training clips alone."""
+"""From scores to decisions: thresholds learnt from training scores alone, and what share of them a score exceeds.
+
+Every function takes training scores that never saw themselves: each clip compared with the other clips only.
+"""
 
 import warnings
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 import numpy as np
@@ -11,6 +15,7 @@ from scipy import stats
 Method = Literal["gamma", "empirical"]
 
 OFFICIAL_QUANTILE = 0.9  # of the baselines of every edition
+MIN_CLIPS = 20  # fewer training scores tell little about their 0.9 quantile
 MIN_SHAPE = 0.1  # a gamma distribution of a smaller shape is a spike at its lower end: no model of scores
 
 
@@ -41,13 +46,13 @@ class Threshold:
         value: a score above it, and only above it, is an anomaly.
         method: how it was found.
         quantile: the share of normal sound that is to stay below it.
-        flagged: the share of the training clips that lies above it, in truth.
+        flagged: the share of the training clips that actually lies above it.
         fit: the fitted distribution; None for the empirical quantile.
         warnings: what is wrong with it, one sentence each; empty if nothing is.
     """
 
     value: float
-    method: Method
+    method: Method | Literal["false_alarms"]
     quantile: float
     flagged: float
     fit: Gamma | None = None
@@ -62,6 +67,144 @@ class Threshold:
 def decide(scores: ArrayLike, threshold: float) -> NDArray[np.bool_]:
     """Which clips are anomalous (clips,): those strictly above the threshold, as the official baselines decide."""
     return np.asarray(scores, dtype=np.float64) > threshold
+
+
+def train_percentile(scores: ArrayLike, training_scores: ArrayLike) -> NDArray[np.float64]:
+    """The share of the training scores that lie strictly below each score.
+
+    Args:
+        scores: Any shape.
+        training_scores: (clips,)
+
+    Returns:
+        Shares from 0 to 1 in the shape of `scores`; NaN where there is no training score.
+    """
+    training = np.sort(np.asarray(training_scores, dtype=np.float64))
+    below = np.searchsorted(training, np.asarray(scores, dtype=np.float64), side="left")
+    return below / training.size if training.size else np.full(np.shape(scores), np.nan)
+
+
+def false_alarm_quantile(*, hours: float, hop_seconds: float) -> float:
+    """The share of normal scores that must stay below a threshold so that one false alarm in `hours` is expected.
+
+    Args:
+        hours: Between two false alarms, on average.
+        hop_seconds: From one score to the next.
+
+    Raises:
+        ValueError: There is not more than one score in that time.
+    """
+    n_scores = hours * 3600 / hop_seconds if hours > 0 and hop_seconds > 0 else 0.0
+    if not 1 < n_scores < np.inf:
+        raise ValueError(
+            f"one false alarm in {hours:g} hours with a score every {hop_seconds:g} s: give a time that holds more "
+            "than one score"
+        )
+    return 1 - 1 / n_scores
+
+
+def false_alarm_threshold(training_scores: ArrayLike, *, hours: float, hop_seconds: float) -> Threshold:
+    """The threshold above which normal sound comes once in `hours` at most, on average.
+
+    Where there are enough training clips it is an order statistic: among n exchangeable scores a new one exceeds the
+    k-th smallest with probability 1 - k / (n + 1), whatever their distribution (split conformal prediction). Rarer
+    alarms than one in n + 1 scores are read off a fitted gamma distribution, never below the highest training score,
+    with a warning.
+
+    Raises:
+        ValueError: As `find_threshold`, or the time holds no more than one score.
+    """
+    scores = np.asarray(training_scores, dtype=np.float64)
+    quantile = false_alarm_quantile(hours=hours, hop_seconds=hop_seconds)
+    _check(scores, quantile)
+    rank = int(np.ceil(quantile * (scores.size + 1) - 1e-9))
+    if rank <= scores.size:
+        value = float(np.sort(scores)[rank - 1])
+        return Threshold(value, "false_alarms", quantile, float(decide(scores, value).mean()))
+    fit = fit_gamma(scores)
+    value = max(fit.quantile(quantile), float(scores.max()))
+    promised = (scores.size + 1) * hop_seconds / 3600
+    warning = (
+        f"{scores.size} training clips vouch for one false alarm in {promised:.3g} hours at most; "
+        f"one in {hours:g} hours is read off the tail of the fitted gamma distribution"
+    )
+    collapse = (f"the fitted shape {fit.shape:.3g} is below {MIN_SHAPE}: a spike, not a model of scores",)
+    problems = (warning, *(collapse if fit.shape < MIN_SHAPE else ()))
+    return Threshold(value, "false_alarms", quantile, float(decide(scores, value).mean()), fit, problems)
+
+
+def sound_threshold(training_scores: ArrayLike, *, quantile: float = OFFICIAL_QUANTILE) -> Threshold:
+    """The official threshold, or where its fit fails or collapses, the empirical quantile with a warning that says so.
+
+    Raises:
+        ValueError: There is no training score, or one is not finite.
+    """
+    scores = np.asarray(training_scores, dtype=np.float64)
+    if not scores.size or not np.isfinite(scores).all():
+        raise ValueError("a threshold needs the finite scores of training clips; score the run again")
+    try:
+        found = find_threshold(scores, quantile=quantile)
+        why = "; ".join(found.warnings)
+    except ValueError as error:
+        why = str(error)
+    if not why:
+        return found
+    value = float(np.quantile(scores, quantile))
+    warning = f"the gamma fit failed ({why}); the empirical {quantile} quantile takes its place"
+    return Threshold(value, "empirical", quantile, float(decide(scores, value).mean()), warnings=(warning,))
+
+
+@dataclass(frozen=True)
+class GroupThreshold:
+    """The threshold of one section and domain.
+
+    Attributes:
+        section: Its number.
+        domain: source, target or unknown.
+        n_training: How many training clips it was learnt from.
+        threshold: None where none can be learnt.
+        problem: Why there is none; empty otherwise.
+    """
+
+    section: int
+    domain: str
+    n_training: int
+    threshold: Threshold | None
+    problem: str = ""
+
+
+def group_thresholds(
+    training_scores: ArrayLike,
+    section: NDArray[np.integer],
+    domain: NDArray[np.str_],
+    find: Callable[[NDArray[np.float64]], Threshold],
+) -> list[GroupThreshold]:
+    """A threshold for each section and domain that has training clips.
+
+    Args:
+        training_scores: (clips,)
+        section: (clips,) section numbers.
+        domain: (clips,) domains.
+        find: Learns a threshold from the scores of one group: `find_threshold`, or `false_alarm_threshold` with its
+            options bound.
+
+    Returns:
+        One entry a group, by section and domain. Few training clips are a warning.
+    """
+    scores = np.asarray(training_scores, dtype=np.float64)
+    found = []
+    for number, name in sorted({(int(s), str(d)) for s, d in zip(section, domain, strict=True)}):
+        group = scores[(section == number) & (domain == name)]
+        try:
+            threshold = find(group)
+        except ValueError as error:
+            found.append(GroupThreshold(number, name, group.size, None, str(error)))
+            continue
+        if group.size < MIN_CLIPS:
+            few = f"learnt from {group.size} training clips only"
+            threshold = replace(threshold, warnings=(few, *threshold.warnings))
+        found.append(GroupThreshold(number, name, group.size, threshold))
+    return found
 
 
 def find_threshold(
@@ -83,7 +226,9 @@ def find_threshold(
             scores, or no gamma distribution can be fitted.
     """
     scores = np.asarray(training_scores, dtype=np.float64)
-    _check(scores, method, quantile)
+    if method not in get_args(Method):
+        raise ValueError(f"threshold is {method!r}; give one of {', '.join(get_args(Method))}")
+    _check(scores, quantile)
     if method == "empirical":
         value = float(np.quantile(scores, quantile))
         return Threshold(value, method, quantile, float(decide(scores, value).mean()))
@@ -94,7 +239,7 @@ def find_threshold(
             f"the fitted gamma distribution {fit} has no {quantile} quantile; take the threshold 'empirical'"
         )
     flagged = float(decide(scores, value).mean())
-    return Threshold(value, method, quantile, flagged, fit, _signs_of_collapse(fit, value, flagged, scores, quantile))
+    return Threshold(value, method, quantile, flagged, fit, _collapse_warnings(fit, value, flagged, scores, quantile))
 
 
 def fit_gamma(scores: NDArray[np.float64]) -> Gamma:
@@ -104,7 +249,7 @@ def fit_gamma(scores: NDArray[np.float64]) -> Gamma:
         ValueError: if the search for it fails.
     """
     with warnings.catch_warnings(), np.errstate(all="ignore"):
-        warnings.simplefilter("ignore")  # about steps of the search; its end is judged by _signs_of_collapse
+        warnings.simplefilter("ignore")  # about steps of the search; its end is judged by _collapse_warnings
         try:
             return Gamma(*(float(parameter) for parameter in stats.gamma.fit(scores)))
         except (stats.FitError, FloatingPointError) as error:
@@ -114,9 +259,7 @@ def fit_gamma(scores: NDArray[np.float64]) -> Gamma:
             ) from error
 
 
-def _check(scores: NDArray[np.float64], method: str, quantile: float) -> None:
-    if method not in get_args(Method):
-        raise ValueError(f"threshold is {method!r}; give one of {', '.join(get_args(Method))}")
+def _check(scores: NDArray[np.float64], quantile: float) -> None:
     if not 0 < quantile < 1:
         raise ValueError(f"quantile is {quantile}; give a share between 0 and 1, such as {OFFICIAL_QUANTILE}")
     if not np.isfinite(scores).all():
@@ -124,10 +267,10 @@ def _check(scores: NDArray[np.float64], method: str, quantile: float) -> None:
             f"{int((~np.isfinite(scores)).sum())} training scores are NaN or infinite; score the run again"
         )
     if scores.size == 0 or np.ptp(scores) == 0:
-        raise ValueError(f"{scores.size} training scores, all alike: no threshold can be learnt from them")
+        raise ValueError(f"{scores.size} training scores, all identical: no threshold can be learnt from them")
 
 
-def _signs_of_collapse(
+def _collapse_warnings(
     fit: Gamma, value: float, flagged: float, scores: NDArray[np.float64], quantile: float
 ) -> tuple[str, ...]:
     """What shows that the fit describes other scores than these."""

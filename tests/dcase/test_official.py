@@ -277,6 +277,40 @@ def test_the_rules_of_2020(tmp_path: Path) -> None:
         evaluate_folder(run, tmp_path, rule="2020")
 
 
+def test_folders_of_the_organisers_own_baseline(tmp_path: Path) -> None:
+    """Its files carry the data set in front of the machine, and seed and model behind; the figures are the same."""
+    write_run_2022(tmp_path / "run", blind=False)
+    plain = evaluate_folder(tmp_path / "run", rule="2022")
+    for path in sorted((tmp_path / "run").iterdir()):
+        kind = path.name.partition("_bearing")[0]
+        path.rename(path.with_name(f"{kind}_DCASE2023T2bearing_section_00_test_seed13711_id(0_).csv"))
+    assert evaluate_folder(tmp_path / "run", rule="2022") == plain
+    assert plain.rows[0].machine == "bearing"
+    for path in sorted((tmp_path / "run").iterdir()):
+        path.rename(path.with_name(path.name.replace(".csv", "_Eval.csv")))
+    assert evaluate_folder(tmp_path / "run", rule="2022") == plain
+    other = "anomaly_score_DCASE2023T2bearing_section_00_test_seed1_id(0_).csv"
+    (tmp_path / "run" / other).write_text("")
+    with pytest.raises(ValueError, match=r"a second file of bearing section 00, beside .*leave those of one system"):
+        evaluate_folder(tmp_path / "run", rule="2022")
+
+
+def test_decisions_that_are_not_wanted_are_left_alone(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", ("fan",))
+    (run / FAN.replace("anomaly_score", "decision_result")).unlink()
+    assert {row.f1 for row in evaluate_folder(run, rule="2021", need_decisions=False).rows} == {None}
+
+
+def test_one_domain_alone_is_partial(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", ("fan",))
+    for path in run.glob("*_target_*"):
+        path.unlink()
+    with pytest.raises(ValueError, match="fan section 00 target: no file of scores"):
+        evaluate_folder(run, rule="2021")
+    assert [row.domain for row in evaluate_folder(run, rule="2021", partial=True).rows] == ["source", "source"]
+    assert cli(["official", "evaluate", str(run), "--partial"]) == 0
+
+
 def test_names_of_clips() -> None:
     assert parse_clip("section_05_target_test_0123.wav", "2021") == (5, "target", None)
     assert parse_clip("section_00_source_test_anomaly_0000_strenght_1_ambient.wav", "2022") == (0, "source", "anomaly")

@@ -13,13 +13,15 @@ import yaml
 from scipy import stats
 
 from asd.cli import main as cli
+from asd.config.instantiate import instantiate
 from asd.dcase import submission
 from asd.dcase.submission import make_submission
 from asd.dcase.submission_entries import Entry, Order, find_missing, in_part
 from asd.dcase.submission_meta import Author, abbreviate, make_label, parse_author
 from asd.evaluation import evaluate
 from asd.experiment import train
-from asd.models.build import build_backbone
+from asd.methods.arcface import ArcFaceConfig
+from asd.methods.method import config_of
 from asd.runs.excluded import write_skipped
 from asd.runs.folder import RunFolder
 from asd.runs.scores import ScoreTable, read_scores
@@ -104,8 +106,9 @@ def check_description(meta: dict[str, Any]) -> None:
 
 def count_learnt() -> int:
     """The weights of the run's network, counted on the network itself."""
-    config = RunFolder(SCORES.parents[2]).read_config()
-    backbone = build_backbone(config["backbone"], n_bins=512, n_frames=32)
+    config = config_of(RunFolder(SCORES.parents[2]))
+    assert isinstance(config, ArcFaceConfig)
+    backbone = instantiate(config.backbone, "backbone", n_bins=512, n_frames=32)
     return sum(weight.numel() for weight in backbone.parameters())
 
 
@@ -198,6 +201,7 @@ def test_what_whoever_hands_it_in_must_know() -> None:
     said = list(submission.warnings(submission.Made({"fan": entry}, ["pump"], None)))
     assert said[0] == "partial, without pump"
     assert said[1].startswith("oracle: labelled test clips chose the members")
+    assert said[3] == "fan: the threshold lies above every test score: no clip is called anomalous"
     assert said[2] == (
         "fan: it flags 100% of the training clips. Way out: --threshold empirical, or another --quantile"
     )
@@ -219,14 +223,14 @@ def test_which_clips_are_of_the_evaluation_set() -> None:
 
 def test_what_a_complete_submission_holds(tmp_path: Path) -> None:
     order = Order("main", SYSTEM, "Lopez_IL_task2_1", part="dev")
-    assert list(find_missing({}, order)) == ["ToyCar", "ToyTrain", "fan", "gearbox", "pump", "slider", "valve"]
+    assert list(find_missing({}, order, 2021)) == ["ToyCar", "ToyTrain", "fan", "gearbox", "pump", "slider", "valve"]
     run = RunFolder(tmp_path)
     run.scores("cosine").mkdir(parents=True)
     unusable = ["dev_data/fan/train/a.wav", "dev_data/fan/source_test/b.wav", "eval_data/fan/source_test/c.wav"]
     write_skipped(run.scores("cosine"), dict.fromkeys(unusable, "silent"))
     table = table_of(["dev_data/fan/a.wav"], ["normal"])
     entry = Entry(table, (run,), oracle=False, threshold=Threshold(1.0, "gamma", 0.9, 0.1))
-    assert [name for name in find_missing({"fan": entry}, order) if "fan" in name] == [
+    assert [name for name in find_missing({"fan": entry}, order, 2021) if "fan" in name] == [
         "fan section 00 target", "fan section 01 source", "fan section 01 target",
         "fan section 02 source", "fan section 02 target", "dev_data/fan/source_test/b.wav (silent)",
     ]  # fmt: skip

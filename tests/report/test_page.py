@@ -1,5 +1,6 @@
 """The page as files: what it says of a grid made by hand, hostile names, mistakes; no browser."""
 
+import re
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -8,10 +9,10 @@ import pytest
 
 from asd.cli import main as cli
 from asd.report.page import tables
-from asd.report.page.gather import read_grid
+from asd.report.page.load import read_grid
 from asd.report.page.names import clip_slug, machine_page, slug, system_page
 from asd.report.page.render import write_report
-from tests.support.grid_files import TRAIN, TUNED, make_grid, make_run, write_pieces, write_results
+from tests.support.grid_files import CONFIG, TRAIN, TUNED, make_grid, make_run, write_pieces, write_results
 
 
 @pytest.fixture
@@ -35,6 +36,7 @@ def test_the_report_of_a_grid(grid: Path, capsys: pytest.CaptureFixture[str]) ->
     assert [name for name in names if name.endswith(".html")] == [
         "fan--net-512x32-s0--finetune-arcface.html",
         "fan--net-512x32-s0--train.html",
+        "guide.html",
         "index.html",
         "machine-fan.html",
         "machine-pump.html",
@@ -42,10 +44,66 @@ def test_the_report_of_a_grid(grid: Path, capsys: pytest.CaptureFixture[str]) ->
     ]
     text = (grid / "report" / "report.md").read_text()
     assert "3 runs done, 1 failed, 2 missing." in text
-    assert f"| {TRAIN} | a note | 70.00/60.00 (▼ −3.0 / ▼ −9.0) | 80.00/50.00 (▲ +8.6 / ▼ −12.7) | 61.50 |" in text
+    assert f"| {TRAIN} | a note | 70.00/60.00 | 80.00/50.00 | 63.04 |" in text
     assert "| finetune-arcface | target | 70.0 | ▲ +5.0 | 1 |" in text
-    assert f"| {TRAIN} | 70.0/60.0 | 70.0/60.0 | 70.0/60.0 | 70.0/60.0 |" in text
-    assert "Other data than the report's" in text
+    assert f"| {TRAIN} | 70.0 | 70.0 | 70.0 | 70.0 |" in text
+    assert f"| {TRAIN} | 60.0 | 60.0 | 60.0 | 60.0 |" in text
+    assert (
+        "Data: folder, other data than the report&#39;s." in text
+        or "Data: folder, other data than the report's." in text
+    )
+    assert "Metrics: rule of 2021" in text
+    assert "Submission 4" not in text
+
+
+def test_published_rows_stand_beside_the_reports_own_data_alone(grid: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_report(grid, data=None, media_mb=0, scorer="cosine")
+    index = (grid / "report" / "index.html").read_text()
+    table, folded = index.split("<details>")
+    assert "Autoencoder baseline" not in table
+    assert "Autoencoder baseline" in folded
+    assert "61.89 / 57.37" in folded  # pump
+    assert not re.search("▲|▼", table)
+    assert "valve" not in index  # no column of dashes for machines that nobody has
+    monkeypatch.setitem(CONFIG["data"], "name", "dcase2021")
+    write_results(grid, {(TRAIN, "fan"): (0.7, 0.6)})
+    write_report(grid, data=None, media_mb=0, scorer="cosine")
+    index = (grid / "report" / "index.html").read_text()
+    assert "<details>" not in index
+    assert 'data-system="Submission 4 (all six)"' in index
+    assert "▼ −3.0" in index
+    assert "70.00/60.00 (▼ −3.0 / ▼ −9.0)" in (grid / "report" / "report.md").read_text()
+
+
+def test_later_editions_have_no_published_rows_and_say_their_rule(single: Path) -> None:
+    write_results(single, {(TRAIN, "pump"): (0.8, 0.5)}, rule="2022")
+    write_report(single, data=None, media_mb=0, scorer="cosine")
+    for name in ("index.html", "report.md"):
+        text = (single / "report" / name).read_text()
+        assert "rule of 2022 and later" in text
+        assert "Submission 4" not in text
+    assert "rule of 2022 and later" in (single / "report" / "machine-pump.html").read_text()
+
+
+def test_a_machines_page_shows_its_plots(grid: Path) -> None:
+    write_report(grid, data=None, media_mb=0, scorer="cosine")
+    text = (grid / "report" / "machine-fan.html").read_text()
+    shown = {a["src"] for tag, a in Tags(text).found if tag == "img"}
+    assert shown == {"plots/fan-roc.svg", "plots/fan-map.svg"}
+    assert all((grid / "report" / str(name)).is_file() for name in shown)
+    first, second = read_grid(grid).scored("fan")
+    assert (first.system, second.system) == (TRAIN, TUNED)  # best first: its AUC and pAUC together
+
+
+def test_a_state_from_disk_is_escaped(single: Path) -> None:
+    failed = make_run(single, "pump", "net-512x32-s1/train", state="failed")
+    (failed / "status.json").write_text('{"state": "<img src=x>|\\u202e", "why": "<b>"}')
+    write_report(single, data=None, media_mb=0, scorer="cosine")
+    text = (single / "report" / "report.md").read_text()
+    assert "<img" not in text
+    assert "1 &lt;img src=x&gt;\\|" in text
+    assert "\u202e" not in text
+    assert "<img src=x>" not in (single / "report" / "index.html").read_text()
 
 
 def test_a_report_takes_the_place_of_the_one_before(single: Path) -> None:
@@ -72,7 +130,7 @@ def test_a_failure_leaves_the_report_before(single: Path, monkeypatch: pytest.Mo
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["nowhere"], "no run lies there; give outputs/<name>"),
+        (["nowhere"], "there is no run; give outputs/<name>"),
         (["{grid}"], "data: no recordings of fan there; give --data DIR, their place, or --media-mb 0"),
         (["{grid}", "--media-mb", "-1"], "--media-mb is -1; give 0"),
         (["{grid}", "{grid}"], "give one grid, or two behind compare"),
@@ -88,8 +146,13 @@ def test_mistakes_are_named(
 
 
 def test_a_grid_without_results_says_what_to_type(single: Path) -> None:
-    (single / "results" / "metrics.csv").unlink()
-    with pytest.raises(ValueError, match=r"not evaluated yet; python evaluate\.py name=single first"):
+    results = single / "results" / "results.json"
+    for text in ("[]", "{", '{"version": 0}', '{"version": 1, "data": 3}', "[" * 100_000):
+        results.write_text(text)
+        with pytest.raises(ValueError, match=r"results\.json: no results that can be read .*name=single makes it anew"):
+            read_grid(single)
+    results.unlink()
+    with pytest.raises(ValueError, match=r"not evaluated yet, .*python evaluate\.py name=single makes it"):
         read_grid(single)
 
 
@@ -111,7 +174,7 @@ def test_names_from_disk_are_never_markup(tmp_path: Path) -> None:
     system = f"{hostile}-s0/train"
     make_run(path, hostile, system)
     make_run(path, hostile, f"{hostile}-s1/train", state="failed")
-    write_results(path, {(system, hostile): (0.7, 0.6)}, hostile.replace("|", "\\|"))
+    write_results(path, {(system, hostile): (0.7, 0.6)}, hostile)
     page = write_report(path, data=None, media_mb=0, scorer="cosine")
     for file in page.parent.glob("*.html"):
         assert set(file.name) <= set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.")
@@ -142,13 +205,7 @@ def test_what_is_missing(grid: Path) -> None:
     assert sorted(found.missing()) == [("pump", TUNED), ("pump", "net-512x32-s1/train")]
     assert tables.counts(found) == {"done": 3, "failed": 1, "missing": 2}
     failed = next(run for run in found.runs if run.state == "failed")
-    assert (failed.why, failed.scored, failed.scores, failed.scorer, failed.pieces()) == (
-        "<b>why</b>",
-        None,
-        None,
-        {},
-        None,
-    )
+    assert (failed.why, failed.scored, failed.scorer, failed.pieces) == ("<b>why</b>", None, {}, None)
 
 
 def test_a_run_whose_files_changed_is_not_done(single: Path) -> None:
@@ -172,16 +229,15 @@ def test_a_cut_line_of_the_record_is_left_out(single: Path) -> None:
 def test_another_scorer_is_shown_only_if_asked_for_or_alone(grid: Path) -> None:
     scores = grid / "pump" / TRAIN / "scores"
     (scores / "cosine").rename(scores / "other")
-    assert read_grid(grid).of_machine("pump")[0].scored == scores / "other"
+    assert getattr(read_grid(grid).of_machine("pump")[0].scored, "scores", None) == scores / "other"
     assert read_grid(grid, "cosine").of_machine("fan")[0].scored is not None
 
 
 def test_runs_scored_before_embeddings_were_kept_have_no_map(single: Path) -> None:
     run = read_grid(single).runs[0]
-    assert run.scores is not None
     assert run.scored is not None
-    write_pieces(run.scored / "pieces.npz", run.scores, np.random.default_rng(0), embedding=False)
-    manifest = run.scored / "manifest.json"
+    write_pieces(run.scored.scores / "pieces.npz", run.table, np.random.default_rng(0), embedding=False)
+    manifest = run.scored.scores / "manifest.json"
     manifest.write_text('{"files": {}, "scorer": {"stride": 16}}')
     page = write_report(single, data=None, media_mb=0, scorer="cosine").with_name("pump--net-512x32-s0--train.html")
     assert "gets them by python evaluate.py name=single overwrite=true." in page.read_text()

@@ -10,9 +10,11 @@ import pytest
 from asd.cli import main as cli
 from asd.evaluation import evaluate
 from asd.experiment import train
+from asd.report.page.render import write_report
 from tests.support import jobs
 from tests.support.browser import complaints, open_browser, open_page, requests
 from tests.support.factory import make_machine
+from tests.support.grid_files import CONFIG, TRAIN, make_run, write_results
 
 HOSTILE = "<img src=x onerror=document.title='owned'>"
 CHECKS = (Path(__file__).parent / "page_checks.js").read_text(encoding="utf-8")
@@ -111,7 +113,10 @@ def test_from_the_overview_to_a_machine_to_a_run_to_another_machine(browser: Any
     open_page(browser, report / "index.html")
     assert "3 runs done" in find(browser, ".lead")[0].text
     assert "1 missing" in find(browser, ".lead")[0].text
-    assert "Submission 4 (all six)" in find(browser, "#table2-table")[0].text
+    assert "Submission 4 (all six)" not in find(browser, "#table2-table")[0].text
+    assert not find(browser, "#published-table")[0].is_displayed()  # folded: other data than the report's
+    find(browser, "details summary")[0].click()
+    assert "Submission 4 (all six)" in find(browser, "#published-table")[0].text
     find(browser, ".bar nav a")[0].click()
     assert find(browser, "h1")[0].text == "fan"
     find(browser, "tbody th a")[0].click()
@@ -121,16 +126,53 @@ def test_from_the_overview_to_a_machine_to_a_run_to_another_machine(browser: Any
     assert find(browser, ".bar [aria-current]")[0].text == "pump"
 
 
-def test_another_row_of_the_report_changes_the_differences(browser: Any, report: Path) -> None:
-    open_page(browser, report / "index.html")
+def test_another_row_of_the_report_changes_the_differences(
+    browser: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only where the data are the report's."""
+    monkeypatch.setitem(CONFIG["data"], "name", "dcase2021")
+    grid = tmp_path / "outputs" / "report"
+    make_run(grid, "fan", TRAIN, n=2)
+    write_results(grid, {(TRAIN, "fan"): (0.7, 0.6)})
+    open_page(browser, write_report(grid, data=None, media_mb=0, scorer="cosine"))
     cell = find(browser, "#table2-table td.pair")[0]
     before = cell.text
     choose(browser, "#reference", "Autoencoder baseline")
-    auc = float(cell.get_attribute("data-auc"))
-    told = cell.find_element("css selector", ".diff").text.replace("−", "-")
+    told = cell.find_element("css selector", ".diff").text
     assert cell.text != before
-    assert float(told.lstrip("▲▼■ ")) == pytest.approx(auc - 63.24, abs=0.051)
-    assert told[0] == ("▲" if auc > 63.24 else "▼")
+    assert told == "▲ +6.8"  # 70 − 63.24
+
+
+def test_a_machines_page_shows_its_plots(browser: Any, report: Path) -> None:
+    open_page(browser, report / "machine-fan.html")
+    shown = "return [...document.querySelectorAll('.figure img')].map(i => [i.naturalWidth, i.clientWidth])"
+    go_to(browser, "#map")
+    wait(lambda: all(natural > 0 for natural, _ in browser.execute_script(shown)))
+    sizes = browser.execute_script(shown)
+    assert len(sizes) == 2
+    assert all(width >= 500 for _, width in sizes)
+
+
+def test_the_guide_opens_from_every_page(browser: Any, report: Path) -> None:
+    for name in ("index", "machine-fan", "fan--small-512x32-s0--train"):
+        open_page(browser, report / f"{name}.html")
+        find(browser, ".bar .guide")[0].click()
+        assert find(browser, "h1")[0].text == "How to read this"
+
+
+def test_a_table_that_is_cut_off_says_that_it_scrolls(run_page: Any) -> None:
+    hints = "return [...document.querySelectorAll('.cut')].length"
+    size = {"width": 390, "height": 800, "deviceScaleFactor": 1, "mobile": True}
+    run_page.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    try:
+        go_to(run_page, "#thresholds")
+        wait(lambda: run_page.execute_script(hints) > 0)
+        cut = find(run_page, ".cut")[0]
+        text = run_page.execute_script("return getComputedStyle(arguments[0], '::before').content", cut)
+        assert "scroll sideways" in text
+    finally:
+        run_page.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+    wait(lambda: run_page.execute_script(hints) == 0)
 
 
 def test_a_heading_sorts_both_ways(run_page: Any) -> None:

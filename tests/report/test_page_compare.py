@@ -7,7 +7,7 @@ import pytest
 
 from asd.cli import main as cli
 from asd.report.page.compare import Comparison, Sample, changed_keys, compare
-from asd.report.page.gather import read_grid
+from asd.report.page.load import read_grid
 from tests.support.grid_files import CONFIG, make_run, write_results
 
 

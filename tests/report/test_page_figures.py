@@ -4,17 +4,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from scipy import stats
 from sklearn.metrics import pairwise_distances
 
+from asd.report.clips import clip_rows, listening_order, worst_errors
 from asd.report.page import tables
-from asd.report.page.clips import clip_rows, listening_order, telling
-from asd.report.page.gather import read_grid
+from asd.report.page.load import read_grid
 from asd.report.page.media import MediaStore, decibels
-from asd.report.page.projection import MAX_CLIPS, confusion, project
 from asd.report.page.render import signed
-from asd.report.page.threshold import Threshold, decision_threshold
 from asd.report.page.timeline import Timeline, timeline
+from asd.report.projection import MAX_CLIPS, confusion, project
+from asd.scoring.thresholds import Threshold
 from tests.support.factory import make_machine
 from tests.support.grid_files import CONFIG, make_grid
 
@@ -33,44 +32,24 @@ def test_gain_by_hand(grid: Path) -> None:
     assert tables.gains(read_grid(grid), "pump") == []
 
 
-def test_the_threshold_is_the_quantile_of_the_fitted_gamma() -> None:
-    scores = np.random.default_rng(0).gamma(3.0, 0.1, 2000)
-    found = decision_threshold(scores)
-    assert found.value == stats.gamma.ppf(0.9, *stats.gamma.fit(scores))
-    assert found.warning == ""
-    assert (scores > found.value).mean() == pytest.approx(0.1, abs=0.02)
-
-
-@pytest.mark.parametrize("scores", [np.full(50, 0.25), np.r_[np.full(99, 1e-9), 1.0]], ids=["constant", "outlier"])
-def test_a_threshold_that_does_not_fit_is_said(scores: np.ndarray) -> None:
-    found = decision_threshold(scores)
-    assert found.value == np.quantile(scores, 0.9)
-    assert "the gamma fit failed" in found.warning
-
-
-def test_no_training_scores_no_threshold() -> None:
-    with pytest.raises(ValueError, match="needs the scores of training clips"):
-        decision_threshold(np.array([]))
-
-
-def test_verdicts_and_the_most_telling_clips(grid: Path) -> None:
+def test_verdicts_and_the_worst_errors(grid: Path) -> None:
     run = read_grid(grid).of_machine("pump")[0]
-    assert run.scores is not None
-    rows = clip_rows(run.scores, run.pieces(), Threshold(0.2, ""))
+    rows = clip_rows(run.table, run.pieces, Threshold(0.2, "gamma", 0.9, 0.1))
     assert [row.score for row in rows] == sorted((row.score for row in rows), reverse=True)
     assert {row.verdict for row in rows if row.label == "normal"} == {"passed"}
     missed = [row for row in rows if row.verdict == "missed"]
     assert {row.score for row in missed} == {0.01}
-    assert all(row.stranger == 0 for row in missed)  # below every training clip
+    assert all(row.train_percentile == 0 for row in missed)  # below every training clip
     assert np.mean(rows[0].pieces) == pytest.approx(rows[0].score)
     assert len(rows[0].nearest) == 2
-    first = telling(rows)[0]
+    errors = worst_errors(rows)
+    first = errors[0]
     assert (first.n_anomalies, first.n_missed, first.n_normals, first.n_false_alarms) == (12, 2, 12, 0)
     assert [clip.score for clip in first.misses][:2] == [0.01, 0.01]
-    order = listening_order(rows)
-    assert order[0] == first.misses[0].row
-    assert order[1:3] == first.misses[0].nearest
-    assert len(order) == len(set(order))
+    order = listening_order(errors)
+    assert order[:4] == [first.misses[0], first.false_alarms[0], errors[1].misses[0], errors[1].false_alarms[0]]
+    assert len(order) == 2 * 2 * 3
+    assert len(worst_errors(rows, n_worst=1)[0].misses) == 1
 
 
 def test_pieces_lie_in_time_where_they_were_cut() -> None:
@@ -106,7 +85,7 @@ def test_the_budget_is_kept(tmp_path: Path) -> None:
     assert used == store.used <= 200_000
     assert list(kept) == clips[: len(kept)]
     assert 0 < len(kept) < len(clips)
-    assert store.left_out == len(clips) - len(kept)
+    assert store.n_excluded == len(clips) - len(kept)
     assert kept[clips[0]].seconds == pytest.approx(1.5)
 
 
@@ -130,7 +109,7 @@ def test_the_projection_is_the_same_every_time() -> None:
 
 
 def test_many_clips_are_sampled(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("asd.report.page.projection.MAX_CLIPS", 20)
+    monkeypatch.setattr("asd.report.projection.MAX_CLIPS", 20)
     found = project(np.random.default_rng(0).standard_normal((60, 4)))
     assert found is not None
     assert (len(found.rows), found.n_clips) == (20, 60)
@@ -140,8 +119,7 @@ def test_many_clips_are_sampled(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_confusion_by_a_plain_loop(grid: Path) -> None:
     run = read_grid(grid).of_machine("pump")[0]
-    scores = run.scores
-    assert scores is not None
+    scores = run.table
     vectors = np.random.default_rng(3).standard_normal((len(scores.clip), 4))
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     found = confusion(vectors, scores)

@@ -10,16 +10,16 @@ import wandb
 
 from asd.experiment import train
 from asd.models.classifier import SectionClassifier
-from asd.report.wandb import mirror as mirror_module
-from asd.report.wandb.entries import training_entry
+from asd.report.wandb import runs as wandb_runs
 from asd.report.wandb.keys import KEYS, curve, find
-from asd.report.wandb.mirror import choose_mode
-from asd.runs.folder import RunFolder, address
+from asd.report.wandb.runs import choose_mode, training_identity
+from asd.runs.folder import RunFolder
 from asd.runs.record import read_record
 from tests.support.wandb_files import recorded
 
 Job = Callable[..., dict[str, Any]]
-WANDB = ("logger=wandb", "logger.mode=offline")
+STEP = "trainer/global_step"
+WANDB = ("logger=wandb", "logger.wandb.mode=offline")
 
 
 pytestmark = pytest.mark.usefixtures("offline_wandb")
@@ -61,7 +61,7 @@ def test_two_jobs_are_two_runs_with_all_their_epochs(workplace: Path, job: Job) 
         told = found[f"{run.machine}/{run.system}"]
         assert (told.group, told.job_type, told.project, told.exit_code) == ("grid", "train", "asd", 0)
         record = read_record(run)
-        assert [line["_step"] for line in told.history] == [line["step"] for line in record] == [2, 4]
+        assert [line[STEP] for line in told.history] == [line["step"] for line in record] == [2, 4]
         for ours, theirs in zip(record, told.history, strict=True):
             assert {curve(name): value for name, value in ours.items() if name != "step"}.items() <= theirs.items()
         assert told.config["backbone"]["name"] == told.config["backbone_name"] == "small"
@@ -93,21 +93,22 @@ def test_a_resumed_run_goes_on_and_has_every_epoch_once(
     with pytest.raises(RuntimeError):
         train(config)
     (first,) = recorded(Path("outputs"))
-    assert (first.exit_code, [line["_step"] for line in first.history]) == (1, [2, 4])
+    assert (first.exit_code, [line[STEP] for line in first.history]) == (1, [2, 4])
     monkeypatch.setattr(SectionClassifier, "training_step", step)
     train(config)
     (second,) = recorded(Path("outputs"))
     assert second.id == first.id
-    assert [line["_step"] for line in second.history] == [2, 4, 6, 8]
+    assert [line[STEP] for line in second.history] == [2, 4, 6, 8]
     assert [line["train/epoch"] for line in second.history] == [0, 1, 2, 3]
 
 
 def test_another_configuration_is_another_run(workplace: Path, job: Job) -> None:
     config = job("train")
-    first = training_entry(address(config), config)
-    assert training_entry(address(config), job("train", "progress=true", "logger=wandb")).id == first.id
-    assert training_entry(address(config), job("train", "loss.margin=0.1")).id != first.id
-    assert training_entry(address(config), job("train", "batch_size=5")).id != first.id
+    run = RunFolder(config.folder())
+    first = training_identity(run, config.plain())
+    assert training_identity(run, job("train", "progress=true", "logger=wandb").plain()).id == first.id
+    assert training_identity(run, job("train", "loss.margin=0.1").plain()).id != first.id
+    assert training_identity(run, job("train", "batch_size=5").plain()).id != first.id
 
 
 def without_wandb(name: str, *rest: Any, real: Any = builtins.__import__) -> Any:
@@ -143,28 +144,32 @@ def test_a_disabled_wandb_leaves_nothing(workplace: Path, job: Job, monkeypatch:
     assert recorded(Path("outputs")) == []
 
 
-def test_steps_that_wandb_has_are_not_sent_again(monkeypatch: pytest.MonkeyPatch, workplace: Path, job: Job) -> None:
-    sent: list[int] = []
+def test_epochs_that_wandb_has_are_not_sent_again(monkeypatch: pytest.MonkeyPatch, workplace: Path, job: Job) -> None:
+    sent: list[dict[str, float]] = []
 
     class Resumed:
-        starting_step = 21
+        starting_step = 2
         url = "https://host/run"
 
-        def log(self, values: dict[str, float], step: int) -> None:
-            sent.append(step)
+        def log(self, values: dict[str, float]) -> None:
+            sent.append(values)
+
+        def define_metric(self, *_: Any, **__: Any) -> None: ...
 
     monkeypatch.setattr(wandb, "init", lambda **_: Resumed())
-    config = job("train", "logger=wandb", "logger.mode=online")
-    mirror = mirror_module.Mirror(training_entry(address(config), config), config["logger"], resume=True)
-    for step in (10, 20, 30, 30, 40):
-        mirror.log({"train/loss": 1.0}, step=step)
-    assert sent == [30, 40]
+    config = job("train", "logger=wandb", "logger.wandb.mode=online")
+    settings = {"project": "asd", "entity": None, "mode": "online"}
+    who = training_identity(RunFolder(config.folder()), config.plain())
+    mirror = wandb_runs.WandbRun(who, settings, resume=True)
+    for step in (10, 20, 30, 40):
+        mirror.log_epoch({"loss": 1.0, "step": step})
+    assert sent == [{"train/loss": 1.0, STEP: 30}, {"train/loss": 1.0, STEP: 40}]
 
 
 def test_settings_are_those_that_this_wandb_knows(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WANDB_INIT_TIMEOUT", "5")
     older = type("Settings", (), {"model_fields": {"silent": None, "init_timeout": None}})
-    assert mirror_module.settings_known_to(older) == {"silent": True}
+    assert wandb_runs.known_settings(older) == {"silent": True}
 
 
 def test_an_id_that_is_still_in_use_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -176,16 +181,16 @@ def test_an_id_that_is_still_in_use_is_waited_for(monkeypatch: pytest.MonkeyPatc
             raise answer
         return answer
 
-    monkeypatch.setattr(mirror_module.time, "sleep", lambda _: None)
-    assert mirror_module.patiently(init, id="abc") == "open"
+    monkeypatch.setattr(wandb_runs.time, "sleep", lambda _: None)
+    assert wandb_runs.retry_while_in_use(init, id="abc") == "open"
     with pytest.raises(RuntimeError, match=r"on fire"):
-        mirror_module.patiently(broken, id="abc")
+        wandb_runs.retry_while_in_use(broken, id="abc")
 
 
 def test_every_key_has_a_line_in_the_table() -> None:
     assert find("train/loss").column == "loss"
     assert find("auc/03_target").name == "auc/*"
-    with pytest.raises(KeyError, match=r"nonsense stands in no line of .*keys\.py"):
+    with pytest.raises(KeyError, match=r"nonsense is not in the table in .*keys\.py"):
         find("nonsense")
     assert curve("loss") == "train/loss"
     assert find(curve("grad_norm")).name == "train/*"

@@ -74,7 +74,7 @@ def test_a_killed_and_resumed_run_arrives_once_and_whole(server: WandbServer, st
         said, _ = process.communicate(timeout=200)
     assert process.returncode == 0, said
     run, record = only(server), read_record(RUN)
-    assert [line["_step"] for line in run.history] == [line["step"] for line in record]
+    assert [line["trainer/global_step"] for line in run.history] == [line["step"] for line in record]
     assert [line["train/loss"] for line in run.history] == [line["loss"] for line in record]
     assert len(run.history) == 1000 > before
     assert (run.facts["groupName"], run.facts["jobType"]) == ("smoke", "train")

@@ -17,7 +17,7 @@ import wandb
 from asd.cli import main
 from asd.evaluation import evaluate
 from asd.experiment import train
-from asd.report.wandb import mirror as mirror_module
+from asd.report.wandb import runs as wandb_runs
 from asd.runs.folder import RunFolder
 from asd.runs.lock import hold
 from asd.runs.record import read_record
@@ -61,11 +61,11 @@ def test_everything_on_disk_becomes_a_run(grid: Path) -> None:
     assert len({told.id for told in found}) == 7
     assert all("results/clips.path" in told.summary for told in found if told.job_type == "evaluate")
     trained = next(told for told in found if told.job_type == "train")
-    assert [line["_step"] for line in trained.history] == [2, 4]
+    assert [line["trainer/global_step"] for line in trained.history] == [2, 4]
 
 
 def test_again_is_the_same_and_live_is_the_same(workplace: Path, job: Job) -> None:
-    train(job("train", "logger=wandb", "logger.mode=offline", "logger.project=mine"))
+    train(job("train", "logger=wandb", "logger.wandb.mode=offline", "logger.wandb.project=mine"))
     (live,) = recorded(Path("outputs"))
     for _ in range(2):
         assert main(["wandb", "sync", "--offline"]) == 0
@@ -124,7 +124,7 @@ def test_an_account_is_used(grid: Path, monkeypatch: pytest.MonkeyPatch) -> None
         asked.append(settings)
         raise wandb.errors.CommError("no network")
 
-    monkeypatch.setattr(mirror_module, "choose_mode", lambda mode: "online")
+    monkeypatch.setattr(wandb_runs, "choose_mode", lambda mode: "online")
     monkeypatch.setattr(wandb, "login", lambda **_: True)
     monkeypatch.setattr(wandb, "init", init)
     assert main(["wandb", "sync", "outputs/grid", "--entity", "team"]) == 1
@@ -153,7 +153,7 @@ def test_a_run_that_is_being_trained_is_left_out(grid: Path, capsys: pytest.Capt
 @pytest.mark.ci
 def test_after_kill_9_sync_makes_it_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    smoke = ["experiment=smoke", "machine=fan", "progress=false", "logger=wandb", "logger.mode=offline"]
+    smoke = ["experiment=smoke", "machine=fan", "progress=false", "logger=wandb", "logger.wandb.mode=offline"]
     command = [sys.executable, str(ROOT / "train.py"), *smoke, "trainer.max_steps=100000"]
     folder = Path("outputs/smoke/fan/small-512x32-s0/train")
     alone = {name: value for name, value in os.environ.items() if name != "WANDB_SERVICE"}  # else W&B shares ours
@@ -171,6 +171,6 @@ def test_after_kill_9_sync_makes_it_whole(tmp_path: Path, monkeypatch: pytest.Mo
     (told,) = recorded(Path("outputs"))
     record = read_record(RunFolder(folder))
     assert len(record) > 10
-    assert [line["_step"] for line in told.history] == [line["step"] for line in record]
+    assert [line["trainer/global_step"] for line in told.history] == [line["step"] for line in record]
     assert [json.dumps(line["train/loss"]) for line in told.history] == [json.dumps(line["loss"]) for line in record]
     assert told.exit_code == 1  # it did not finish

@@ -12,7 +12,7 @@ from asd.cli import main
 from asd.runs.folder import RunFolder
 from asd.runs.lock import hold
 from asd.runs.manifest import write_manifest
-from asd.runs.overview import duration, last_lines, summary, survey, table
+from asd.runs.overview import last_lines, summary, survey, table
 from asd.runs.status import write_status
 
 
@@ -90,11 +90,6 @@ def test_the_table_says_why() -> None:
     assert lines[1].startswith("main/fan/small-512x32-s0/train   failed")
     assert summary(states) == "2 runs: 1 failed, 1 pending"
     assert summary(states[:1]) == "1 run: 1 failed"
-
-
-@pytest.mark.parametrize(("seconds", "said"), [(None, "–"), (0.4, "0:00:00"), (59.6, "0:01:00"), (7384, "2:03:04")])
-def test_durations(seconds: float | None, said: str) -> None:
-    assert duration(seconds) == said
 
 
 def test_the_command(capsys: pytest.CaptureFixture[str]) -> None:

@@ -17,6 +17,7 @@ from asd.scoring.metrics import (
     auc,
     hmean,
     machine_row,
+    metric_rule,
     official_score,
     partial_auc,
     scorable,
@@ -214,3 +215,39 @@ def test_bad_clips_are_named() -> None:
         replace(TWO_DOMAINS, label=np.array(["unknown"] * 8))
     with pytest.raises(ValueError, match=r"lengths \[8, 8, 8, 8, 1\]"):
         replace(TWO_DOMAINS, score=np.array([0.1]))
+
+
+@pytest.mark.parametrize(
+    ("edition", "has_domains", "rule"),
+    [
+        (None, True, "2021"), ("2020", True, "2020"), (2021, False, "2021"), ("2022", True, "2022"),
+        ("2023", False, "2022"), (2026, True, "2022"), ("own", True, "2021"), ("own", False, "2020"),
+    ],
+)  # fmt: skip
+def test_the_rule_follows_the_edition(edition: str | int | None, has_domains: bool, rule: str) -> None:
+    assert metric_rule(edition, has_domains=has_domains) == rule
+
+
+@pytest.mark.parametrize("edition", ["2019", "mine", "", "-2022"])
+def test_an_edition_that_does_not_exist_is_refused(edition: str) -> None:
+    with pytest.raises(ValueError, match="give a year from 2020 on, or own"):
+        metric_rule(edition, has_domains=True)
+
+
+def test_clips_of_a_hidden_domain_count_for_the_section_alone() -> None:
+    """Rule 2022: in pAUC all clips; in a domain's AUC its own normal clips and every anomaly, written out."""
+    random = np.random.default_rng(5)
+    label = random.choice(["normal", "anomaly"], 90)
+    domain = random.choice(["source", "target", "unknown"], 90)
+    score = random.normal(size=90) + (label == "anomaly")
+    clips = TestClips(np.arange(90).astype(str), np.zeros(90, int), domain, label, score)
+    rows = {row.domain: row for row in section_rows("fan", clips, rule="2022")}
+    assert set(rows) == {"both", "source", "target"}
+    assert rows["both"].pauc == partial_auc(label == "anomaly", score, 0.1)
+    for name in ("source", "target"):
+        pairs = [
+            (a > n) + (a == n) / 2
+            for a in score[label == "anomaly"]
+            for n in score[(label == "normal") & (domain == name)]
+        ]
+        assert rows[name].auc == pytest.approx(np.mean(pairs), abs=1e-12)

@@ -9,7 +9,16 @@ import pytest
 from scipy import stats
 
 from asd.scoring import thresholds as decisions
-from asd.scoring.thresholds import Gamma, decide, find_threshold
+from asd.scoring.thresholds import (
+    Gamma,
+    decide,
+    false_alarm_quantile,
+    false_alarm_threshold,
+    find_threshold,
+    group_thresholds,
+    sound_threshold,
+    train_percentile,
+)
 
 
 def read_column(path: Path) -> np.ndarray:
@@ -91,8 +100,8 @@ def test_a_fit_that_fails_names_the_way_out(monkeypatch: pytest.MonkeyPatch) -> 
     ("scores", "options", "message"),
     [
         ([1.0, np.nan, np.inf], {}, "2 training scores are NaN or infinite"),
-        ([], {}, "0 training scores, all alike"),
-        ([2.0, 2.0], {}, "2 training scores, all alike"),
+        ([], {}, "0 training scores, all identical"),
+        ([2.0, 2.0], {}, "2 training scores, all identical"),
         ([1.0, 2.0], {"quantile": 1.0}, "quantile is 1.0; give a share between 0 and 1"),
         ([1.0, 2.0], {"method": "normal"}, "threshold is 'normal'; give one of gamma, empirical"),
     ],
@@ -100,3 +109,79 @@ def test_a_fit_that_fails_names_the_way_out(monkeypatch: pytest.MonkeyPatch) -> 
 def test_bad_input_is_refused(scores: list[float], options: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         find_threshold(scores, **options)
+
+
+def test_the_percentile_by_a_slow_count() -> None:
+    random = np.random.default_rng(0)
+    training = random.integers(0, 6, 25).astype(float)  # with ties
+    scores = random.normal(2.5, 3.0, (4, 5)).round()
+    expected = [[sum(t < score for t in training) / 25 for score in row] for row in scores]
+    np.testing.assert_allclose(train_percentile(scores, training), expected, atol=1e-15)
+    assert np.isnan(train_percentile([1.0, 2.0], [])).all()
+
+
+def test_the_quantile_of_a_rate_of_false_alarms() -> None:
+    assert false_alarm_quantile(hours=24, hop_seconds=10) == pytest.approx(1 - 1 / 8640)
+    assert false_alarm_quantile(hours=1, hop_seconds=360) == pytest.approx(0.9)
+
+
+def test_false_alarms_come_as_rarely_as_was_asked() -> None:
+    """Over many draws of 199 training scores the mean false alarm rate is the one asked for, or just below it."""
+    random = np.random.default_rng(0)
+    hop, hours = 10.0, 40 * 10 / 3600  # one in 40 scores
+    rates = []
+    for _ in range(400):
+        training = random.gamma(3.0, 1.0, 199)
+        found = false_alarm_threshold(training, hours=hours, hop_seconds=hop)
+        assert sum(score < found.value for score in training) + 1 == 195  # the 195th smallest of 200 places
+        assert found.warnings == ()
+        rates.append(stats.gamma.sf(found.value, 3.0))
+    assert np.mean(rates) == pytest.approx(1 / 40, abs=0.0015)
+
+
+def test_rarer_alarms_than_the_clips_vouch_for_are_read_off_the_tail_and_said() -> None:
+    training = np.minimum(np.random.default_rng(1).gamma(3.0, 1.0, 500), 9.0)
+    found = false_alarm_threshold(training, hours=24, hop_seconds=10)
+    assert found.value == stats.gamma.ppf(1 - 1 / 8640, *stats.gamma.fit(training)) > training.max()
+    outlier = np.r_[training, 99.0]
+    assert false_alarm_threshold(outlier, hours=24, hop_seconds=10).value == 99.0  # above every training score
+    (warning,) = found.warnings
+    assert "500 training clips vouch for one false alarm in 1.39 hours at most; one in 24 hours" in warning
+
+
+@pytest.mark.parametrize(("hours", "hop"), [(0, 10), (-1, 10), (1, 0), (10 / 3600, 10), (float("inf"), 10)])
+def test_a_rate_that_cannot_be_is_refused(hours: float, hop: float) -> None:
+    with pytest.raises(ValueError, match="give a time that holds more than one score"):
+        false_alarm_threshold([1.0, 2.0, 3.0], hours=hours, hop_seconds=hop)
+
+
+def test_a_sound_threshold_is_the_official_one_or_says_why_not() -> None:
+    scores = np.random.default_rng(0).gamma(3.0, 0.1, 2000)
+    assert sound_threshold(scores) == find_threshold(scores)
+    for collapsed in (np.full(50, 0.25), np.r_[np.full(99, 1e-9), 1.0]):
+        found = sound_threshold(collapsed)
+        assert (found.value, found.method) == (np.quantile(collapsed, 0.9), "empirical")
+        assert "the gamma fit failed" in found.warnings[0]
+    for bad in ([], [1.0, np.nan]):
+        with pytest.raises(ValueError, match="needs the finite scores of training clips"):
+            sound_threshold(bad)
+
+
+def test_every_section_and_domain_has_a_threshold_of_its_own() -> None:
+    random = np.random.default_rng(2)
+    section = np.repeat([0, 0, 1, 1], [40, 3, 40, 1])
+    domain = np.repeat(["source", "target", "source", "target"], [40, 3, 40, 1])
+    scores = random.gamma(3.0, 0.1, 84) + section
+    found = group_thresholds(scores, section, domain, lambda group: find_threshold(group, method="empirical"))
+    assert [(one.section, one.domain, one.n_training) for one in found] == [
+        (0, "source", 40), (0, "target", 3), (1, "source", 40), (1, "target", 1),
+    ]  # fmt: skip
+    for one in found[:3]:
+        here = [s for s, n, d in zip(scores, section, domain, strict=True) if (n, d) == (one.section, one.domain)]
+        assert one.threshold is not None
+        assert one.threshold.value == np.quantile(here, 0.9)
+    assert found[0].threshold is not None
+    assert found[0].threshold.is_sound
+    assert found[1].threshold is not None
+    assert found[1].threshold.warnings == ("learnt from 3 training clips only",)
+    assert (found[3].threshold, "all identical" in found[3].problem) == (None, True)

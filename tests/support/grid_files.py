@@ -1,19 +1,23 @@
 """An evaluated grid as files, made by hand: without training, with any name."""
 
-import csv
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from asd.report.published import TABLE_2
+from asd.report.collect import write_files
+from asd.report.results import Results, System
 from asd.runs.folder import RunFolder
 from asd.runs.manifest import write_manifest
 from asd.runs.scores import ScoreTable, write_scores
+from asd.scoring.metrics import MetricRow, Rule
 
 TRAIN, TUNED = "net-512x32-s0/train", "net-512x32-s0/finetune-arcface"
 SECTIONS = (0, 1)
-CONFIG = {
+CONFIG: dict[str, Any] = {
+    "seed": 0,
+    "method": {"_target_": "asd.methods.arcface.ArcFaceMethod"},
     "data": {"name": "folder", "root": "data", "fingerprint": "f" * 64},
     "input": {"name": "512x32", "n_frames": 32, "hop_length": 512, "sample_rate": 16_000},
     "loss": {"margin": 0.05},
@@ -33,7 +37,7 @@ def make_grid(path: Path) -> Path:
 def make_run(grid: Path, machine: str, system: str, *, seed: int = 0, state: str = "done", n: int = 6) -> Path:
     """One run with scores; its anomalies score higher than its normal clips, but for one in each section."""
     folder = RunFolder(grid / machine / system)
-    folder.write_config(CONFIG | {"name": grid.name})
+    folder.write_config(CONFIG | {"name": grid.name, "seed": int(system.partition("/")[0][-1])})
     folder.status.write_text(json.dumps({"state": state, "why": "<b>why</b>" if state == "failed" else ""}))
     if state != "done":
         return folder.path
@@ -80,25 +84,20 @@ def write_pieces(path: Path, table: ScoreTable, random: np.random.Generator, *, 
     np.savez(path, **arrays)
 
 
-def write_results(grid: Path, figures: dict[tuple[str, str], tuple[float, float]], note: str = "") -> None:
+def write_results(
+    grid: Path, figures: dict[tuple[str, str], tuple[float, float]], note: str = "", *, rule: Rule = "2021"
+) -> None:
     """results/ with one AUC and pAUC for all sections and domains of each system and machine, as fractions."""
-    results = grid / "results"
-    results.mkdir(parents=True, exist_ok=True)
-    with open(results / "metrics.csv", "w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["system", "machine", "section", "domain", "n_normal", "n_anomaly", "auc", "pauc"])
-        for (system, machine), (auc, pauc) in figures.items():
-            for section in SECTIONS:
-                writer.writerow((system, machine, section, "source", 6, 6, auc, pauc))
-                writer.writerow((system, machine, section, "target", 6, 6, auc, pauc))
-    with open(results / "table2.csv", "w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["system", "machine", "auc_hmean", "pauc_hmean"])
-        for (system, machine), (auc, pauc) in figures.items():
-            writer.writerow((system, machine, 100 * auc, 100 * pauc))
-        for system, machines in TABLE_2.items():
-            for machine, pair in machines.items():
-                writer.writerow((system, machine, *pair))
-    systems = {system for system, _ in figures}
-    (results / "table2.md").write_text("".join(f"| {s.replace('|', chr(92) + '|')} | {note} | x |\n" for s in systems))
-    (results / "summary.json").write_text(json.dumps(dict.fromkeys(systems, 61.5)))
+    systems: dict[str, System] = {}
+    for (name, machine), (auc, pauc) in figures.items():
+        model, _, phase = name.partition("/")
+        seed = int(model[-1])
+        system = systems.setdefault(name, System(name, "run", model=model[:-3], seed=seed, phase=phase))
+        system.notes[machine] = note
+        for section in SECTIONS:
+            for domain in ("source", "target"):
+                system.rows.append(MetricRow(machine, section, domain, 6, 6, auc, pauc))
+    machines = sorted({machine for _, machine in figures})
+    rules, editions = dict.fromkeys(machines, rule), dict.fromkeys(machines, rule)
+    data = str(CONFIG["data"]["name"])
+    write_files(grid / "results", Results([data], rules, dict(editions), list(systems.values()), []))

@@ -14,7 +14,7 @@ import pytest
 
 from asd.experiment import train
 from asd.models.classifier import SectionClassifier
-from asd.report.ending import ending_table
+from asd.report.summary import summary_table
 from asd.runs.record import read_record
 from asd.system.progress import be_quiet, progress
 from asd.training import progress_bar as training_bar
@@ -92,7 +92,7 @@ def test_no_progress_is_no_progress_and_quiet_is_silence(
 
 def test_a_table_of_runs_has_straight_columns(workplace: Path, job: Job) -> None:
     runs = [train(job("train")), train(job("train", "seed=11"))]
-    head, *rows = ending_table(runs).splitlines()
+    head, *rows = summary_table(runs).splitlines()
     assert len({line.index("outputs/") for line in rows} | {head.index("where")}) == 1
     accuracy_ends = head.index("accuracy") + len("accuracy")
     assert all(row[:accuracy_ends].endswith("%") for row in rows)

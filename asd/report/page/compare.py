@@ -1,19 +1,15 @@
 """Two grids side by side: what differs between them, how far their figures lie apart, and how far seeds do."""
 
-import re
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from asd.report.page.gather import Grid, read_grid
+from asd.report.page.load import Grid, read_grid
 from asd.report.page.names import slug
 from asd.report.page.render import copy_assets, new_folder, templates, write
-from asd.report.published import TABLE_2
 from asd.runs.manifest import differences
-
-SEED = re.compile(r"-s\d+(?=/)")  # in the name of a system
 
 
 @dataclass(frozen=True)
@@ -97,6 +93,8 @@ def write_comparison(first: Path, second: Path, *, scorer: str) -> tuple[str, Pa
     rows = compare(one, two)
     if not any(row.change is not None for row in rows):
         raise ValueError(f"{first} and {second} share no machine and system: there is nothing to compare")
+    if other := [m for m, rule in one.results.rules.items() if two.results.rules.get(m, rule) != rule]:
+        raise ValueError(f"{first} and {second} measured {', '.join(other)} by different rules: figures do not compare")
     environment = templates()
     environment.globals |= {"grid": two}
     content = {"first": one, "second": two, "rows": rows, "keys": changed_keys(one, two)}
@@ -115,14 +113,13 @@ def compare(first: Grid, second: Grid) -> list[Comparison]:
 
 
 def samples(grid: Grid) -> dict[tuple[str, str, str], Sample]:
-    """Machine, system without seed, and metric → its figures over seeds."""
+    """Machine, system without its seed, and metric → its figures over seeds."""
     found: dict[tuple[str, str, str], list[float]] = defaultdict(list)
-    for row in grid.table:
-        if row.system in TABLE_2:
-            continue
-        for machine, pair in row.machines.items():
+    for system in grid.results.systems:
+        name = f"{system.model}/{system.phase}" if system.kind == "run" else system.name
+        for machine, pair in grid.results.figures(system).items():
             for metric, value in zip(("AUC", "pAUC"), pair, strict=True):
-                found[machine, SEED.sub("", row.system), metric].append(value)
+                found[machine, name, metric].append(value)
     return {key: sample(values) for key, values in found.items()}
 
 

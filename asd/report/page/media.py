@@ -46,14 +46,14 @@ class MediaStore:
         budget: Bytes that sound and pictures may take.
         sample_rate: Of the recordings, in Hz.
         used: Bytes that they take.
-        left_out: How many clips were beyond the budget.
+        n_excluded: How many clips were beyond the budget.
     """
 
     root: Path
     budget: float
     sample_rate: int
     used: int = 0
-    left_out: int = 0
+    n_excluded: int = 0
 
     def fill(self, folder: Path, clips: list[str]) -> dict[str, Media]:
         """Writes clips, the most wanted first, until the budget is used up.
@@ -73,7 +73,7 @@ class MediaStore:
             if media is None:
                 break
             kept[clip] = media
-        self.left_out = len(clips) - len(kept)
+        self.n_excluded = len(clips) - len(kept)
         return kept
 
     def write(self, folder: Path, clip: str, level: float) -> Media | None:

@@ -21,7 +21,7 @@ def slug(text: str, identity: str | None = None) -> str:
 
 
 def clip_slug(clip: str) -> str:
-    """The file name, without ending, of the media of a clip."""
+    """The file name, without suffix, of the media of a clip."""
     path = PurePosixPath(clip)
     machine = path.parts[-3] if len(path.parts) >= 3 else ""
     return slug(f"{machine}-{path.stem}", clip)
@@ -32,6 +32,11 @@ def machine_page(machine: str) -> str:
     return f"machine-{slug(machine)}.html"
 
 
+def run_slug(machine: str, system: str) -> str:
+    """A run's name in the names of its files."""
+    return f"{slug(machine)}--{slug(system.replace('/', '--'))}"
+
+
 def system_page(machine: str, system: str) -> str:
     """The file of a run's page."""
-    return f"{slug(machine)}--{slug(system.replace('/', '--'))}.html"
+    return f"{run_slug(machine, system)}.html"

@@ -1,8 +1,8 @@
-"""Writes the page: templates filled, style and script beside them, whole or not at all."""
+"""Writes the page: templates filled, plots, style and script beside them, whole or not at all."""
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib.resources import files
@@ -12,12 +12,16 @@ from typing import Any
 import jinja2
 
 from asd.report.page import tables
-from asd.report.page.gather import Grid, Run, read_grid
+from asd.report.page.load import Grid, Run, read_grid
 from asd.report.page.media import MEGABYTE, MediaStore
-from asd.report.page.names import machine_page, system_page
-from asd.report.page.scatter import N_LEVELS
-from asd.report.page.system import SystemPage, build_page, short, wanted_clips
-from asd.report.published import TABLE_2
+from asd.report.page.names import machine_page, slug, system_page
+from asd.report.page.points import HEIGHT, N_LEVELS, WIDTH
+from asd.report.page.run import Drawer, Picture, RunPage, build_page, project_run, short, wanted_clips
+from asd.report.plots import embedding_map, roc_of_machine
+from asd.report.projection import Projection
+from asd.report.published import MACHINES, TABLE_2
+from asd.report.table import markdown_cell
+from asd.scoring.metrics import RULE_TEXT
 from asd.system.progress import track
 
 ASSETS = ("page.css", "page.js")
@@ -28,7 +32,7 @@ def write_report(path: Path, *, data: Path | None, media_mb: float, scorer: str)
 
     Args:
         path: outputs/<name>.
-        data: Where the recordings lie now; None: where the runs were trained.
+        data: Where the recordings are now; None: where the runs were trained.
         media_mb: Megabytes that sound and spectrograms may take, shared equally by the machines; 0: none.
         scorer: Whose scores to show.
 
@@ -59,7 +63,10 @@ def media_stores(grid: Grid, data: Path | None, media_mb: float) -> dict[str, Me
     for machine in grid.machines:
         config = grid.of_machine(machine)[0].config
         root = data or Path(config["data"]["root"])
-        if not list(root.glob(f"*/{machine}")):
+        scored = grid.scored(machine)
+        if not scored:
+            continue
+        if not (root / str(scored[0].table.clip[0])).is_file():
             raise ValueError(
                 f"{root}: no recordings of {machine} there; "
                 "give --data DIR, their place, or --media-mb 0 for a page without sound"
@@ -70,18 +77,25 @@ def media_stores(grid: Grid, data: Path | None, media_mb: float) -> dict[str, Me
 
 
 def write_pages(grid: Grid, folder: Path, stores: dict[str, MediaStore], media_mb: float) -> None:
-    """Fills a folder: the overview, a page per machine, a page per scored run, report.md."""
+    """Fills a folder: the overview, a page per machine, a page per scored run, report.md, a guide."""
     environment = templates()
     environment.globals |= {"grid": grid, "system_page": system_page, "machine_page": machine_page}
+    draw = Drawer(folder)
     for machine in grid.machines:
-        scored = [run for run in grid.of_machine(machine) if run.scored]
+        scored = grid.scored(machine)
         media = stores[machine].fill(folder, wanted_clips(scored)) if machine in stores else {}
+        best: Projection | None = None
         for run in track(scored, f"pages of {machine}", unit="system"):
-            page = build_page(grid, run, media)
-            write(environment, "system.html", folder / system_page(machine, run.system), **system_content(page, scored))
-        write(environment, "machine.html", folder / machine_page(machine), **machine_content(grid, machine, scored))
+            projection = project_run(run)
+            best = best or (projection if run is scored[0] else None)
+            page = build_page(grid, run, media, projection, draw)
+            write(environment, "run.html", folder / system_page(machine, run.system), **run_content(page, scored))
+        pictures = draw_machine(machine, scored, best, draw)
+        content = machine_content(grid, machine, scored) | {"pictures": pictures}
+        write(environment, "machine.html", folder / machine_page(machine), **content)
     content = overview_content(grid, stores, media_mb)
     write(environment, "index.html", folder / "index.html", **content)
+    write(environment, "guide.html", folder / "guide.html", here="guide")
     write(environment, "report.md", folder / "report.md", **content, machine_tables=machine_tables(grid))
     copy_assets(folder)
 
@@ -95,7 +109,7 @@ def templates() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"short": short, "signed": signed, "cell": markdown_cell}
+    environment.filters |= {"short": short, "signed": signed, "cell": markdown_cell, "place": tables.place_title}
     environment.globals["made"] = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
     return environment
 
@@ -108,40 +122,65 @@ def write(environment: jinja2.Environment, template: str, path: Path, **content:
 def overview_content(grid: Grid, stores: dict[str, MediaStore], media_mb: float) -> dict[str, Any]:
     """What index.html and report.md show."""
     machines, rows = tables.overview(grid)
-    state_machines, states = tables.states(grid)
     return {
         "here": "",
         "machines": machines,
         "rows": rows,
-        "published": list(TABLE_2),
+        "table_2": TABLE_2,
+        "table_2_machines": [machine for machine in MACHINES if machine in machines],
         "reference": tables.REFERENCE,
-        "comparable": tables.comparable(grid),
-        "state_machines": state_machines,
-        "states": states,
+        "states": tables.states(grid),
         "counts": tables.counts(grid),
         "versions": tables.versions(grid),
         "datasets": datasets(grid.runs),
         "media_mb": media_mb,
         "media_used": sum(store.used for store in stores.values()) / MEGABYTE,
-        "left_out": sum(store.left_out for store in stores.values()),
+        "n_excluded": sum(store.n_excluded for store in stores.values()),
     }
 
 
-def datasets(runs: list[Run]) -> dict[str, dict[str, Any]]:
+def datasets(runs: Sequence[Run]) -> dict[str, dict[str, Any]]:
     """Name, place and fingerprint of the data of each machine."""
     return {run.machine: run.config["data"] for run in runs}
 
 
-def machine_content(grid: Grid, machine: str, scored: list[Run]) -> dict[str, Any]:
+def draw_machine(
+    machine: str, scored: Sequence[Run], projection: Projection | None, draw: Drawer
+) -> dict[str, Picture]:
+    """ROC curves of all systems and the map of the best one's embeddings, each where there is something to draw.
+
+    Args:
+        machine: Its name.
+        scored: Its scored runs, the best first.
+        projection: Of the best one's embeddings.
+        draw: Where plots go.
+    """
+    found = {}
+    curves = {run.system: (run.table, run.scored.rows) for run in scored if run.scored and run.scored.rows}
+    if curves:
+        rule = scored[0].scored.rule  # type: ignore[union-attr]
+        found["roc"] = draw(f"{slug(machine)}-roc", roc_of_machine(curves, rule))
+    if projection:
+        table = scored[0].table
+        found["map"] = draw(
+            f"{slug(machine)}-map",
+            embedding_map(projection.tsne, projection.rows, table, "t-SNE"),
+        )
+    return found
+
+
+def machine_content(grid: Grid, machine: str, scored: Sequence[Run]) -> dict[str, Any]:
     """What a machine's page shows."""
-    figures = tables.machine_figures(grid, machine)
+    rows = tables.heat_rows(grid, machine)
     return {
         "here": machine,
         "machine": machine,
         "runs": grid.of_machine(machine),
         "pages": {run.system: system_page(machine, run.system) for run in scored},
-        "figures": figures,
-        "places": tables.places(figures),
+        "best": scored[0].system if scored else "",
+        "rule_text": RULE_TEXT[grid.results.rules[machine]] if machine in grid.results.rules else "",
+        "rows": rows,
+        "places": {metric: tables.places(rows, metric) for metric in ("auc", "pauc")},
         "gains": tables.gains(grid, machine),
     }
 
@@ -151,7 +190,7 @@ def machine_tables(grid: Grid) -> dict[str, dict[str, Any]]:
     return {machine: machine_content(grid, machine, []) for machine in grid.machines}
 
 
-def system_content(page: SystemPage, scored: list[Run]) -> dict[str, Any]:
+def run_content(page: RunPage, scored: Sequence[Run]) -> dict[str, Any]:
     """What a run's page shows."""
     return {
         "here": page.run.machine,
@@ -159,7 +198,9 @@ def system_content(page: SystemPage, scored: list[Run]) -> dict[str, Any]:
         "page": page,
         "siblings": scored,
         "n_levels": N_LEVELS,
+        "map_size": (WIDTH, HEIGHT),
         "sections": sorted(page.colours),
+        "domains": sorted({row.domain for row in page.rows}),
     }
 
 
@@ -167,12 +208,6 @@ def signed(value: float, digits: int = 1) -> str:
     """A number with its sign and an arrow: the direction is told without colour."""
     arrow = "▲" if value > 0 else "▼" if value < 0 else "■"
     return f"{arrow} {value:+.{digits}f}".replace("-", "−")
-
-
-def markdown_cell(text: str) -> str:
-    """Text that cannot end its cell or become markup."""
-    flat = " ".join(str(text).split())
-    return flat.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("|", "\\|")
 
 
 def copy_assets(folder: Path) -> None:

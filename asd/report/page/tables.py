@@ -7,18 +7,17 @@ from itertools import product
 
 import numpy as np
 
-from asd.report.page.gather import TRAIN, Figure, Grid, Run
-from asd.report.published import MACHINES, TABLE_2
-from asd.report.results import REPORT_DATA
-from asd.report.table import TableRow
-from asd.scoring.metrics import hmean
+from asd.report.page.load import TRAIN, Grid, Run
+from asd.report.published import TABLE_2
+from asd.report.table import TableRow, columns, table_rows
+from asd.scoring.metrics import BOTH, MetricRow, hmean
 
 REFERENCE = "Submission 4 (all six)"  # the report's row that ours are first compared with: it chose nothing by labels
 
 
 @dataclass(frozen=True)
 class Cell:
-    """A machine's figures in percent and how far they lie above those of the report's row."""
+    """A machine's figures in percent; differences to the report's row only where the data are the same."""
 
     auc: float
     pauc: float
@@ -28,7 +27,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class OverviewRow:
-    """One line of Table 2; a cell is None where there is no figure."""
+    """One line of the table; a cell is None where there is no figure."""
 
     system: str
     note: str
@@ -58,99 +57,84 @@ class Gain:
     n_systems: int
 
 
-def columns(rows: Iterable[TableRow]) -> list[str]:
-    """The machines that our rows have figures for, in the report's order, others after."""
-    there = {machine for row in rows if row.system not in TABLE_2 for machine in row.machines}
-    return [m for m in MACHINES if m in there] + sorted(there - set(MACHINES))
-
-
 def overview(grid: Grid) -> tuple[list[str], list[OverviewRow]]:
-    """Table 2: its machines and its rows, ours first."""
-    machines = columns(grid.table)
+    """The table of the grid: its machines and its rows, ours first."""
+    machines, comparable = columns(grid.results.machines), grid.results.is_report_data
     rows = []
-    for row in grid.table:
-        published = row.system in TABLE_2
-        cells = [overview_cell(row, machine, published) for machine in machines]
-        rows.append(OverviewRow(row.system, row.note, published, cells, grid.official.get(row.system)))
+    for row in table_rows(grid.results):
+        published = row.note == "published"
+        cells = [overview_cell(row, machine, comparable and not published) for machine in machines]
+        rows.append(OverviewRow(row.system, row.note, published, cells, row.official_score))
     return machines, rows
 
 
-def overview_cell(row: TableRow, machine: str, published: bool) -> Cell | None:
+def overview_cell(row: TableRow, machine: str, comparable: bool) -> Cell | None:
     """The figures of one system on one machine."""
     if machine not in row.machines:
         return None
     auc, pauc = row.machines[machine]
     reference = TABLE_2[REFERENCE].get(machine)
-    if published or reference is None:
+    if not comparable or reference is None:
         return Cell(auc, pauc)
     return Cell(auc, pauc, auc - reference[0], pauc - reference[1])
 
 
-def comparable(grid: Grid) -> bool:
-    """Whether our figures were measured on the report's data."""
-    return {run.config["data"]["name"] for run in grid.runs} == {REPORT_DATA}
+def by_place(rows: Iterable[MetricRow]) -> dict[tuple[int, str], MetricRow]:
+    """The metrics of one system on one machine by section and domain."""
+    return {(row.section, row.domain): row for row in rows}
 
 
-def by_place(figures: Iterable[Figure]) -> dict[tuple[int, str], Figure]:
-    """The figures of one system on one machine by section and domain."""
-    return {(figure.section, figure.domain): figure for figure in figures}
+def heat_rows(grid: Grid, machine: str) -> dict[str, dict[tuple[int, str], MetricRow]]:
+    """System → section and domain → metrics."""
+    return {system: by_place(rows) for system, rows in grid.rows(machine).items()}
 
 
-def machine_figures(grid: Grid, machine: str) -> dict[str, dict[tuple[int, str], Figure]]:
-    """System → section and domain → figures."""
-    found: dict[str, list[Figure]] = defaultdict(list)
-    for figure in grid.figures:
-        if figure.machine == machine:
-            found[figure.system].append(figure)
-    return {system: by_place(figures) for system, figures in found.items()}
+def places(rows: dict[str, dict[tuple[int, str], MetricRow]], metric: str) -> list[tuple[int, str]]:
+    """Every section and domain that some system has a metric for."""
+    return sorted(
+        {place for found in rows.values() for place, row in found.items() if getattr(row, metric) is not None}
+    )
 
 
-def places(figures: dict[str, dict[tuple[int, str], Figure]]) -> list[tuple[int, str]]:
-    """Every section and domain that some system has figures for."""
-    return sorted({place for rows in figures.values() for place in rows})
+def place_title(place: tuple[int, str]) -> str:
+    """Section and domain as a heading; a section as a whole is called by its number alone."""
+    section, domain = place
+    return f"{section:02d}" if domain == BOTH else f"{section:02d} {domain}"
 
 
-def domain_auc(rows: dict[tuple[int, str], Figure], domain: str) -> float | None:
+def domain_auc(rows: Iterable[MetricRow], domain: str) -> float | None:
     """Harmonic mean over sections of a domain's AUC in percent; None where it has none."""
-    values = [figure.auc for (_, d), figure in rows.items() if d == domain and figure.auc is not None]
+    values = [row.auc for row in rows if row.domain == domain and row.auc is not None]
     return 100 * hmean(values) if values else None
 
 
 def gains(grid: Grid, machine: str) -> list[Gain]:
     """What each freeze strategy gained over phase 1, per domain."""
-    figures = machine_figures(grid, machine)
-    strategies = sorted({s.partition("/")[2] for s in figures if s.partition("/")[2].startswith("finetune")})
-    found = (gain(figures, strategy, domain) for strategy, domain in product(strategies, ("source", "target")))
+    strategies = sorted({system.phase for system in grid.run_systems() if system.phase != TRAIN})
+    found = (gain(grid, machine, strategy, domain) for strategy, domain in product(strategies, ("source", "target")))
     return [one for one in found if one is not None]
 
 
-def gain(figures: dict[str, dict[tuple[int, str], Figure]], strategy: str, domain: str) -> Gain | None:
+def gain(grid: Grid, machine: str, strategy: str, domain: str) -> Gain | None:
     """The gain of one strategy in one domain; None where no system has both phases."""
-    before, change = [], []
-    for system, rows in figures.items():
-        address, _, phase = system.partition("/")
-        first = figures.get(f"{address}/{TRAIN}")
-        if phase != strategy or first is None:
-            continue
-        old, new = domain_auc(first, domain), domain_auc(rows, domain)
-        if old is not None and new is not None:
-            before.append(old)
-            change.append(new - old)
-    if not change:
+    aucs = {
+        (system.model, system.seed, system.phase): domain_auc(system.of_machine(machine), domain)
+        for system in grid.run_systems()
+    }
+    pairs = [(aucs.get((m, s, TRAIN)), auc) for (m, s, phase), auc in aucs.items() if phase == strategy]
+    known = np.array([(old, new) for old, new in pairs if old is not None and new is not None])
+    if not len(known):
         return None
-    return Gain(strategy, domain, float(np.mean(before)), float(np.mean(change)), spread(change), len(change))
+    change = known[:, 1] - known[:, 0]
+    spread = float(np.std(change, ddof=1)) if len(change) > 1 else None
+    return Gain(strategy, domain, float(known[:, 0].mean()), float(change.mean()), spread, len(change))
 
 
-def spread(values: list[float]) -> float | None:
-    """Standard deviation of a sample; None of a single value."""
-    return float(np.std(values, ddof=1)) if len(values) > 1 else None
-
-
-def states(grid: Grid) -> tuple[list[str], dict[str, dict[str, Run | None]]]:
-    """The machines and, for each system, its run on each machine; None where it is missing."""
+def states(grid: Grid) -> dict[str, dict[str, Run | None]]:
+    """For each system its run on each machine; None where it is missing."""
     there = {(run.system, run.machine): run for run in grid.runs}
     systems = sorted({run.system for run in grid.runs})
-    return grid.machines, {s: {m: there.get((s, m)) for m in grid.machines} for s in systems}
+    return {s: {m: there.get((s, m)) for m in grid.machines} for s in systems}
 
 
 def counts(grid: Grid) -> dict[str, int]:

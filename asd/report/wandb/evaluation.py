@@ -1,159 +1,156 @@
 """The mirror of an evaluation and of a grid's table, made from the files that evaluate.py leaves."""
 
-import csv
-import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import astuple, fields
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from asd.config.schema import EvaluateConfig
-from asd.report.published import TABLE_2
-from asd.report.results import scored_runs
-from asd.report.wandb import media
-from asd.report.wandb.entries import evaluation_entry, grid_entry
-from asd.report.wandb.figures import headline, histogram_lines, labelled_rows, roc_lines, two_axes
-from asd.report.wandb.mirror import Mirror, without_stopping
-from asd.report.wandb.telling import telling_clips
+from asd.report import plots
+from asd.report.clips import clip_rows, listening_order, read_pieces, worst_errors
+from asd.report.projection import project
+from asd.report.results import read_results
+from asd.report.scored import ScoredRun, Scoring, scored_runs
+from asd.report.table import table_rows
+from asd.report.wandb.runs import evaluation_identity, grid_identity, new_run, without_stopping
 from asd.runs.folder import OUTPUTS, RunFolder
-from asd.runs.scores import ScoreTable, read_scores
-from asd.scoring.metrics import MetricRow
+from asd.scoring.metrics import RULE_TEXT, MetricRow, machine_row, official_score
+from asd.scoring.thresholds import sound_threshold
 from asd.system.progress import say
 
 MEGABYTE = 1_000_000
+N_WORST = 10  # misses, and false alarms, of a section
 
 
-def mirror_results(config: EvaluateConfig) -> None:
-    """Sends what evaluate.py found to W&B, if its configuration wants that; a failure is said once.
+def mirror_results(
+    name: str,
+    scoring_of: Callable[[RunFolder], Scoring],
+    settings: Mapping[str, Any],
+    *,
+    machines: Sequence[str] | None,
+    root: Path | str | None,
+) -> None:
+    """Sends what evaluate.py found to W&B; a failure is said once.
 
     Args:
-        config: Of evaluate.py.
+        name: Of the grid.
+        scoring_of: Which of a finished run's scores count.
+        settings: Arguments of the configuration's `logger.wandb`.
+        machines: Whose runs to send; None: all.
+        root: Where the data are now; None: where they were at training time.
     """
-    part = config.logger.get("wandb")
-    if part is None:
-        return
-    name, logger = config.name, part.arguments
-    scorer = {"name": config.scorer.name or "cosine", **config.scorer.arguments}
     todo: list[Callable[[], None]] = [
-        partial(mirror_evaluation, run, scorer, logger, config.data.root)
-        for run in scored_runs(name, scorer["name"])
-        if config.machines is None or run.machine in config.machines
+        partial(mirror_evaluation, run, settings, root)
+        for run in scored_runs(name, scoring_of)
+        if machines is None or run.run.machine in machines
     ]
-    todo.append(partial(mirror_grid, name, logger))
+    todo.append(partial(mirror_grid, name, settings))
     remedy = f"The results are complete: asd wandb sync outputs/{name} sends them later"
     for work in todo:
         if not without_stopping(work, remedy):
             return
 
 
-def mirror_evaluation(
-    run: RunFolder, scorer: Mapping[str, Any], logger: Mapping[str, Any], root: str | None = None
-) -> None:
+def mirror_evaluation(scored: ScoredRun, settings: Mapping[str, Any], root: Path | str | None = None) -> None:
     """Makes the W&B run of an evaluation anew.
 
     Args:
-        run: Scored.
-        scorer: Name and settings of the scorer.
-        logger: The configuration's `logger`.
-        root: Where the data lie now; None: where they were at training time.
+        scored: The run and its scores.
+        settings: Arguments of the configuration's `logger.wandb`.
+        root: Where the data are now; None: where they were at training time.
     """
-    scores = read_scores(run.scores(scorer["name"]) / "scores.csv")
-    rows = labelled_rows(scores)
-    figures = headline(rows)
-    with Mirror(evaluation_entry(run, scorer), logger, resume=False) as mirror:
-        mirror.log(figures | sections(rows) | charts(run, scores, rows) | projection(run, scorer["name"], scores))
-        if logger.get("clips_mb", 0) > 0:
-            folder = Path(root or run.read_config()["data"]["root"])
-            mirror.log(clips(run, scorer["name"], scores, rows, folder, logger["clips_mb"]))
-        mirror.summarise(figures)
+    figures, scorer = headline(scored), {"name": scored.scoring.scorer, **scored.scoring.settings}
+    with new_run(evaluation_identity(scored.run, scorer), settings) as run:
+        run.log(figures | sections(scored) | pictures(scored))
+        if settings.get("clips_mb", 0) > 0:
+            folder = Path(root or scored.config["data"]["root"])
+            run.log(clips(scored, folder, settings["clips_mb"] * MEGABYTE))
+        run.summarise(figures)
 
 
-def sections(rows: list[MetricRow]) -> dict[str, Any]:
-    """The figures of every section and domain, in percent."""
-    columns = ("machine", "section", "domain", "normal clips", "anomalous clips", "AUC", "pAUC")
-    lines = [
-        (
-            row.machine,
-            f"{row.section:02d}",
-            row.domain,
-            row.n_normal,
-            row.n_anomaly,
-            percent(row.auc),
-            percent(row.pauc),
-        )
-        for row in rows
-    ]
-    return {"results/sections": media.table(columns, lines)}
+def headline(scored: ScoredRun) -> dict[str, float]:
+    """The figures of a run, in percent; none where no label is known."""
+    if not scored.rows:
+        return {}
+    auc, pauc = machine_row(scored.rows, scored.rule)
+    figures = {"score/auc": auc, "score/pauc": pauc, "score/official": official_score(scored.rows)}
+    for row in scored.rows:
+        place = f"{row.section:02d}_{row.domain}"
+        values = {f"auc/{place}": row.auc, f"pauc/{place}": row.pauc}
+        figures |= {key: value for key, value in values.items() if value is not None}
+    return {key: 100 * value for key, value in figures.items()}
 
 
-def percent(fraction: float | None) -> float | None:
-    """A fraction in percent."""
-    return None if fraction is None else 100 * fraction
+def sections(scored: ScoredRun) -> dict[str, Any]:
+    """The figures of every section and domain as fractions, and the rule that they follow."""
+    columns = [*(one.name for one in fields(MetricRow)), "rule"]
+    return {"results/sections": table(columns, [(*astuple(row), RULE_TEXT[scored.rule]) for row in scored.rows])}
 
 
-def charts(run: RunFolder, scores: ScoreTable, rows: list[MetricRow]) -> dict[str, Any]:
-    """ROC curves and histograms of the scores."""
-    title = f"{run.machine}/{run.system}"
-    found = {"results/histogram": media.chart(histogram_lines(scores), f"Test clips by score, {title}", "score")}
-    if rows:
-        found["results/roc"] = media.chart(roc_lines(scores, rows), f"ROC, {title}", "false positive rate")
-    return found
+def pictures(scored: ScoredRun) -> dict[str, Any]:
+    """ROC curves, histograms and the map of embeddings, each where there is something to draw."""
+    found = {}
+    if scored.rows:
+        found["results/roc"] = plots.roc_of_run(scored.table, scored.rows, scored.rule)
+    if (scored.table.split == "test").any():
+        training = scored.table.score[scored.table.is_train]
+        found["results/histogram"] = plots.histograms(scored.table, sound_threshold(training).value)
+    pieces = read_pieces(scored.scores)
+    if pieces is not None and pieces.embedding is None:
+        say(f"{scored.scores} was made before embeddings were kept: no projection (overwrite=true makes it)")
+    elif pieces is not None and (shown := project(pieces.embedding)):  # type: ignore[arg-type]
+        title = "main axes (PCA)"
+        found["results/projection"] = plots.embedding_map(shown.pca, shown.rows, scored.table, title)
+    return {key: image(plot) for key, plot in found.items()}
 
 
-def projection(run: RunFolder, scorer: str, scores: ScoreTable) -> dict[str, Any]:
-    """The test clips' embeddings in two dimensions, as an image and as a table of points."""
-    with np.load(run.scores(scorer) / "pieces.npz", allow_pickle=False) as pieces:
-        if "embedding" not in pieces:
-            say(f"{run.scores(scorer)} was made before embeddings were kept: no projection (overwrite=true makes it)")
-            return {}
-        embedding = pieces["embedding"]
-    test = scores.split == "test"
-    points = two_axes(embedding[test])
-    known = [scores.clip, scores.section, scores.domain, scores.label, scores.score]
-    columns = ("x", "y", "clip", "section", "domain", "label", "score")
-    lines = list(zip(*points.T, *(column[test] for column in known), strict=True))
-    kinds = (scores.label[test], scores.domain[test], scores.section[test])
-    image = media.scatter(points, *kinds, f"{run.machine}/{run.system}")
-    return {"results/projection": image, "results/points": media.table(columns, lines)}
+def clips(scored: ScoredRun, root: Path, budget: float) -> dict[str, Any]:
+    """The worst errors with their sound and the nearest training clips, as many as a budget of bytes allows."""
+    import wandb
 
-
-def clips(
-    run: RunFolder, scorer: str, scores: ScoreTable, rows: list[MetricRow], root: Path, megabytes: float
-) -> dict[str, Any]:
-    """The most telling clips with their sound and the training clip that is nearest to their most striking piece."""
-    chosen = telling_clips(scores, rows, budget=megabytes * MEGABYTE, size=lambda clip: (root / clip).stat().st_size)
-    nearest = nearest_clips(run.scores(scorer) / "pieces.npz")
-    columns = ("kind", "section", "domain", "score", "share beyond it", "clip", "sound", "nearest training clip")
+    names = scored.table.clip
+    threshold = sound_threshold(scored.table.score[scored.table.is_train])
+    rows = clip_rows(scored.table, read_pieces(scored.scores), threshold)
+    columns = ("verdict", "section", "domain", "score", "train percentile", "clip", "sound", "nearest training clips")
     lines = []
-    for clip in chosen:
-        row, path = clip.row, str(scores.clip[clip.row])
-        told = (clip.kind, f"{scores.section[row]:02d}", scores.domain[row], scores.score[row], clip.share, path)
-        lines.append((*told, media.audio(root / path), nearest[row]))
-    return {"results/clips": media.table(columns, lines)}
+    for clip in listening_order(worst_errors(rows, N_WORST)):
+        budget -= (root / clip.path).stat().st_size
+        if budget < 0:
+            break
+        facts = (clip.verdict, f"{clip.section:02d}", clip.domain, clip.score, clip.train_percentile, clip.path)
+        nearest = ", ".join(str(names[row]) for row in clip.nearest)
+        lines.append((*facts, wandb.Audio(str(root / clip.path)), nearest))
+    return {"results/clips": table(columns, lines)}
 
 
-def nearest_clips(path: Path) -> list[str]:
-    """For each clip the training clip nearest to its piece with the highest score."""
-    with np.load(path, allow_pickle=False) as pieces:
-        score, clip, nearest, names = (pieces[name] for name in ("score", "clip", "nearest", "path"))
-    order = np.lexsort((-score, clip))
-    first = order[np.unique(clip[order], return_index=True)[1]]
-    return [str(name) for name in names[nearest[first, 0]]]
+def mirror_grid(name: str, settings: Mapping[str, Any]) -> None:
+    """Makes the W&B run of a grid's table anew: all systems, beside the report's rows where the data are the same."""
+    results = read_results(OUTPUTS / name / "results")
+    lines = [
+        (row.system, row.note, machine, *pair, results.rules[machine])
+        for row in table_rows(results)
+        for machine, pair in row.machines.items()
+        if machine in results.rules
+    ]
+    scores = {system.name: results.official_score(system) for system in results.systems}
+    figures = {f"official/{system}": score for system, score in scores.items() if score is not None}
+    with new_run(grid_identity(name), settings) as run:
+        run.log({"results/table2": table(("system", "note", "machine", "AUC", "pAUC", "rule"), lines), **figures})
+        run.summarise(figures)
 
 
-def mirror_grid(name: str, logger: Mapping[str, Any]) -> None:
-    """Makes the W&B run of a grid's table anew: single systems, ensembles and the report's rows."""
-    folder = OUTPUTS / name / "results"
-    with open(folder / "table2.csv", newline="", encoding="utf-8") as file:
-        lines = [
-            (system, "the report" if system in TABLE_2 else "ours", machine, float(auc), float(pauc))
-            for system, machine, auc, pauc in list(csv.reader(file))[1:]
-        ]
-    official = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
-    figures = {f"official/{system}": score for system, score in official.items() if score is not None}
-    with Mirror(grid_entry(name), logger, resume=False) as mirror:
-        columns = ("system", "whose", "machine", "AUC", "pAUC")
-        mirror.log({"results/table2": media.table(columns, lines), **figures})
-        mirror.summarise(figures)
+def table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> Any:
+    """A table of plain values and media."""
+    import wandb
+
+    plain = [[value.item() if isinstance(value, np.generic) else value for value in row] for row in rows]
+    return wandb.Table(columns=list(columns), data=plain)
+
+
+def image(plot: plots.Plot) -> Any:
+    """A plot as an image."""
+    import wandb
+
+    return wandb.Image(plot.image(), caption=plot.description)

@@ -9,12 +9,12 @@ EVALUATE = ("evaluate",)
 ENSEMBLE = ("ensemble",)
 JOB_TYPES = (*TRAINING, *EVALUATE, *ENSEMBLE)
 
-Kind = Literal["curve", "figure", "chart", "table", "image"]
+Kind = Literal["curve", "figure", "table", "image"]
 
 
 @dataclass(frozen=True)
-class Key:
-    """One key.
+class LoggedKey:
+    """A key that is logged.
 
     Attributes:
         name: What W&B calls it; `*` stands for what differs from run to run, such as a section.
@@ -32,30 +32,36 @@ class Key:
 
 
 KEYS = (
-    Key("train/loss", TRAINING, "curve", "ArcFace loss, mean of the epoch", "loss"),
-    Key("train/accuracy", TRAINING, "curve", "share of pieces whose section was found", "accuracy"),
-    Key("train/lr", TRAINING, "curve", "learning rate at the end of the epoch", "lr"),
-    Key("train/epoch", TRAINING, "curve", "number of the epoch, from 0", "epoch"),
-    Key("speed/pieces_per_second", TRAINING, "curve", "pieces trained on per second", "pieces_per_second"),
-    Key("speed/seconds_per_epoch", TRAINING, "curve", "duration of the epoch in seconds", "seconds"),
-    Key("train/*", TRAINING, "curve", "whatever else a line of metrics.jsonl holds", "*"),
-    Key("score/auc", EVALUATE, "figure", "harmonic mean of the AUCs of the machine, in percent"),
-    Key("score/pauc", EVALUATE, "figure", "harmonic mean of the pAUCs of the machine, in percent"),
-    Key("score/official", EVALUATE, "figure", "harmonic mean of all AUCs and pAUCs of the machine, in percent"),
-    Key("auc/*", EVALUATE, "figure", "AUC of a section and domain, such as auc/00_source, in percent"),
-    Key("pauc/*", EVALUATE, "figure", "pAUC of a section and domain, in percent"),
-    Key("results/sections", EVALUATE, "table", "AUC and pAUC of every section and domain"),
-    Key("results/roc", EVALUATE, "chart", "ROC curve of every section and domain"),
-    Key("results/histogram", EVALUATE, "chart", "scores of normal and of anomalous test clips, by domain"),
-    Key("results/projection", EVALUATE, "image", "embeddings of the test clips on their two main axes (PCA)"),
-    Key("results/points", EVALUATE, "table", "the points of the projection: clip, section, domain, label, score"),
-    Key("results/clips", EVALUATE, "table", "the most telling misses and false alarms, to listen to"),
-    Key("results/table2", ENSEMBLE, "table", "all systems of the grid beside the rows of the report"),
-    Key("official/*", ENSEMBLE, "figure", "official score of a system of the grid, in percent"),
+    LoggedKey("train/loss", TRAINING, "curve", "ArcFace loss, mean of the epoch", "loss"),
+    LoggedKey("train/accuracy", TRAINING, "curve", "share of pieces whose section was found", "accuracy"),
+    LoggedKey("train/lr", TRAINING, "curve", "learning rate at the end of the epoch", "lr"),
+    LoggedKey("train/epoch", TRAINING, "curve", "number of the epoch, from 0", "epoch"),
+    LoggedKey("speed/pieces_per_second", TRAINING, "curve", "pieces trained on per second", "pieces_per_second"),
+    LoggedKey("speed/seconds_per_epoch", TRAINING, "curve", "duration of the epoch in seconds", "seconds"),
+    LoggedKey("train/*", TRAINING, "curve", "whatever else a line of metrics.jsonl holds", "*"),
+    LoggedKey("score/auc", EVALUATE, "figure", "harmonic mean of the AUCs of the machine, in percent"),
+    LoggedKey("score/pauc", EVALUATE, "figure", "harmonic mean of the pAUCs of the machine, in percent"),
+    LoggedKey("score/official", EVALUATE, "figure", "harmonic mean of all AUCs and pAUCs of the machine, in percent"),
+    LoggedKey("auc/*", EVALUATE, "figure", "AUC of a section and domain, such as auc/00_source, in percent"),
+    LoggedKey("pauc/*", EVALUATE, "figure", "pAUC of a section and domain, in percent"),
+    LoggedKey(
+        "results/sections", EVALUATE, "table", "AUC and pAUC of each section and domain as fractions, with their rule"
+    ),
+    LoggedKey("results/roc", EVALUATE, "image", "ROC curve of every section and domain"),
+    LoggedKey("results/histogram", EVALUATE, "image", "scores of normal and anomalous test clips"),
+    LoggedKey("results/projection", EVALUATE, "image", "embeddings of the clips on their two main axes (PCA)"),
+    LoggedKey("results/clips", EVALUATE, "table", "the worst misses and false alarms, to listen to"),
+    LoggedKey(
+        "results/table2",
+        ENSEMBLE,
+        "table",
+        "all systems; the report's too, where the data are the same",
+    ),
+    LoggedKey("official/*", ENSEMBLE, "figure", "official score of a system of the grid, in percent"),
 )
 
 
-def find(name: str) -> Key:
+def find(name: str) -> LoggedKey:
     """The entry of a key; the first that fits.
 
     Raises:
@@ -64,7 +70,7 @@ def find(name: str) -> Key:
     for key in KEYS:
         if fnmatchcase(name, key.name):
             return key
-    raise KeyError(f"{name} stands in no line of asd/report/wandb/keys.py")
+    raise KeyError(f"{name} is not in the table in asd/report/wandb/keys.py")
 
 
 def curve(column: str) -> str:

@@ -1,17 +1,17 @@
-"""Rebuilds the W&B runs of grids from what lies on disk: the record is the source, W&B its mirror."""
+"""Makes the W&B runs of grids from files on disk: the record is the source, W&B its mirror."""
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import yaml
 
 from asd.config import CONF
-from asd.report.wandb.entries import training_entry
+from asd.config.upgrade import upgrade
+from asd.report.scored import ScoredRun, Scoring
 from asd.report.wandb.evaluation import mirror_evaluation, mirror_grid
-from asd.report.wandb.mirror import Mirror
-from asd.report.wandb.training import log_line
+from asd.report.wandb.runs import WandbRun, training_identity
 from asd.runs.folder import OUTPUTS, RunFolder, find_runs
 from asd.runs.lock import holder_of
 from asd.runs.manifest import is_done, read_manifest
@@ -21,23 +21,7 @@ from asd.system.progress import say, track
 DEFAULTS = CONF / "logger" / "wandb.yaml"
 
 
-@dataclass(frozen=True)
-class Job:
-    """One W&B run to make: what people call it, and how."""
-
-    name: str
-    make: Callable[[], None]
-
-
-@dataclass(frozen=True)
-class Failure:
-    """A run that could not be made, and why."""
-
-    name: str
-    why: str
-
-
-def sync(names: list[str], settings: Mapping[str, Any], *, dry_run: bool, progress: bool = True) -> list[Failure]:
+def sync(names: Sequence[str], settings: Mapping[str, Any], *, dry_run: bool, progress: bool = True) -> dict[str, str]:
     """Makes the W&B runs of grids one by one; a broken one does not keep the others from being made.
 
     Args:
@@ -47,25 +31,23 @@ def sync(names: list[str], settings: Mapping[str, Any], *, dry_run: bool, progre
         progress: Whether to show how far it has come.
 
     Returns:
-        What could not be made.
+        What could not be made, and why.
     """
-    jobs = [job for name in names for job in jobs_of(name, settings)]
+    todo = {str(folder): make for name in names for folder, make in find_mirrors(name, settings)}
     if dry_run:
-        for job in jobs:
-            print(job.name)
-        return []
-    failures = []
-    for job in track(jobs, "sending to W&B", unit="run", show=progress):
+        print("\n".join(todo))
+        return {}
+    failures = {}
+    for folder, make in track(list(todo.items()), "sending to W&B", unit="run", show=progress):
         try:
-            job.make()
+            make()
         except Exception as error:  # whatever is wrong with it, the next one may be whole
-            why = " ".join(str(error).split())[:300]
-            failures.append(Failure(job.name, f"{type(error).__name__}: {why}"))
+            failures[folder] = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
     return failures
 
 
-def jobs_of(name: str, settings: Mapping[str, Any]) -> Iterator[Job]:
-    """The trainings, the evaluations and the table of a grid.
+def find_mirrors(name: str, settings: Mapping[str, Any]) -> Iterator[tuple[Path, Callable[[], None]]]:
+    """The trainings, the evaluations and the table of a grid: the folder of each, and what makes its mirror.
 
     Raises:
         ValueError: There is no such grid.
@@ -77,22 +59,22 @@ def jobs_of(name: str, settings: Mapping[str, Any]) -> Iterator[Job]:
         if holder_of(run):
             say(f"{run.path} is being worked on: left out")
             continue
-        yield Job(f"{run.path}", partial(send_training, run, settings))
-        for folder in sorted(run.path.glob("scores/*/manifest.json")):
-            scorer = folder.parent.name
-            yield Job(f"{folder.parent}", partial(send_evaluation, run, scorer, settings))
-    if (OUTPUTS / name / "results" / "table2.csv").is_file():
-        yield Job(f"{OUTPUTS / name / 'results'}", partial(send_grid, name, runs, settings))
+        yield run.path, partial(send_training, run, settings)
+        for manifest in sorted(run.path.glob("scores/*/manifest.json")):
+            yield manifest.parent, partial(send_evaluation, run, manifest.parent.name, settings)
+    results = OUTPUTS / name / "results"
+    if (results / "results.json").is_file():
+        yield results, lambda: mirror_grid(name, logger_settings(upgrade(runs[0].read_config()), settings))
 
 
 def send_training(run: RunFolder, settings: Mapping[str, Any]) -> None:
     """A training from its metrics.jsonl."""
-    config, lines = run.read_config(), read_record(run)
+    config, lines = upgrade(run.read_config()), read_record(run)
     if not lines:
         raise ValueError(f"{run.metrics} holds no epoch yet")
-    mirror = Mirror(training_entry(run, config), logger_settings(config, settings), resume=False)
+    mirror = WandbRun(training_identity(run, config), logger_settings(config, settings), resume=False)
     for line in lines:
-        log_line(mirror, line)
+        mirror.log_epoch(line)
     mirror.finish(ok=is_done(run))
 
 
@@ -102,16 +84,12 @@ def send_evaluation(run: RunFolder, scorer: str, settings: Mapping[str, Any]) ->
     Raises:
         ValueError: The files are not those that evaluate.py wrote.
     """
-    manifest = read_manifest(run.scores(scorer) / "manifest.json")
+    folder, config = run.scores(scorer), upgrade(run.read_config())
+    manifest = read_manifest(folder / "manifest.json")
     if manifest is None:
-        raise ValueError(f"{run.scores(scorer)}: files are missing or changed since; evaluate.py makes them again")
-    config = run.read_config()
-    mirror_evaluation(run, {"name": scorer, **manifest["scorer"]}, logger_settings(config, settings))
-
-
-def send_grid(name: str, runs: list[RunFolder], settings: Mapping[str, Any]) -> None:
-    """The table of a grid."""
-    mirror_grid(name, logger_settings(runs[0].read_config(), settings))
+        raise ValueError(f"{folder}: files are missing or changed since; evaluate.py makes them again")
+    scoring = Scoring(scorer, manifest["scorer"])
+    mirror_evaluation(ScoredRun(run, config, folder, scoring), logger_settings(config, settings))
 
 
 def logger_settings(config: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -16,7 +16,15 @@ document.addEventListener("DOMContentLoaded", () => {
   if (document.getElementById("reference")) compareWithReference();
   if (document.getElementById("clip-table")) listClips();
   if (document.querySelector(".maps")) showOneGroup();
+  hintAtScrolling();
 });
+
+// Says of each table and plot that is cut off by the window that it scrolls.
+function hintAtScrolling() {
+  const watch = new ResizeObserver((entries) => entries.forEach(({ target }) =>
+    target.classList.toggle("cut", target.scrollWidth > target.clientWidth + 1)));
+  document.querySelectorAll(".scroll, .wide").forEach((one) => watch.observe(one));
+}
 
 function chooseTheme() {
   const select = document.getElementById("theme");

@@ -1,17 +1,17 @@
-"""What is told of each test clip: its verdict, its place among the training clips, the most telling ones."""
+"""What is told of each test clip: its verdict, its place among the training clips, and the worst errors of a run."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 from numpy.typing import NDArray
 
-from asd.report.page.gather import Pieces
-from asd.report.page.threshold import Threshold
 from asd.runs.scores import ScoreTable
+from asd.scoring.thresholds import Threshold, train_percentile
 
-N_TELLING = 3  # misses, and false alarms, of a section
+N_WORST = 3  # misses, and false alarms, of a section
 N_NEAREST = 2  # training clips to listen to beside one
 
 VERDICTS = {
@@ -24,6 +24,42 @@ VERDICTS = {
 }
 
 
+@dataclass(frozen=True, eq=False)
+class Pieces:
+    """pieces.npz; `clip` and `nearest` are rows of `path`.
+
+    Attributes:
+        score: (pieces,) score of each piece, clip after clip in the order of time.
+        clip: (pieces,) its clip.
+        nearest: (pieces, K) the training clips nearest to it, nearest first; K may be 0.
+        path: (clips,) relative to the data's root, in the order of scores.csv.
+        embedding: (clips, dim) unit vectors; None where the run was scored before they were kept.
+    """
+
+    score: NDArray[np.float64]
+    clip: NDArray[np.int64]
+    nearest: NDArray[np.int64]
+    path: NDArray[np.str_]
+    embedding: NDArray[np.float64] | None
+
+
+def read_pieces(scores: Path) -> Pieces | None:
+    """The pieces of a folder of scores; None where the scorer keeps none."""
+    path = scores / "pieces.npz"
+    if not path.is_file():
+        return None
+    with np.load(path, allow_pickle=False) as arrays:
+        none = np.zeros((len(arrays["clip"]), 0), np.int64)
+        embedding = unit(arrays["embedding"]) if "embedding" in arrays else None
+        return Pieces(arrays["score"], arrays["clip"], arrays.get("nearest", none), arrays["path"], embedding)
+
+
+def unit(vectors: NDArray[np.floating]) -> NDArray[np.float64]:
+    """(n, dim) vectors scaled to length 1; zero stays zero."""
+    length = np.linalg.norm(vectors.astype(np.float64), axis=1, keepdims=True)
+    return vectors / np.where(length == 0, 1, length)
+
+
 @dataclass(frozen=True)
 class ClipRow:
     """One test clip.
@@ -32,10 +68,10 @@ class ClipRow:
         row: In scores.csv.
         path: Relative to the data's root.
         section: Its number.
-        domain: source or target.
+        domain: source, target or unknown.
         label: normal, anomaly or unknown.
         score: Higher = more anomalous.
-        stranger: Share of the training clips of its section with a lower score.
+        train_percentile: Share of the training clips of its section with a lower score; NaN where there are none.
         verdict: What the threshold makes of it.
         pieces: Score of each piece in the order of time.
         nearest: Training clips nearest to it, as rows of scores.csv.
@@ -47,20 +83,20 @@ class ClipRow:
     domain: str
     label: str
     score: float
-    stranger: float
+    train_percentile: float
     verdict: str
     pieces: list[float]
     nearest: list[int]
 
     @property
     def name(self) -> str:
-        """The file's name without folders and ending."""
+        """The file's name without folders and suffix."""
         return PurePosixPath(self.path).stem
 
 
 @dataclass(frozen=True)
-class Telling:
-    """The clips of a section that tell most: anomalies with the lowest scores, normal clips with the highest."""
+class WorstErrors:
+    """The worst errors of a section: anomalies with the lowest scores, normal clips with the highest."""
 
     section: int
     misses: list[ClipRow]
@@ -75,7 +111,7 @@ def clip_rows(scores: ScoreTable, pieces: Pieces | None, threshold: Threshold) -
     """Every test clip, the highest score first."""
     rows = np.flatnonzero(scores.split == "test")
     starts = None if pieces is None else np.searchsorted(pieces.clip, np.arange(len(scores.clip) + 1))
-    stranger = strangeness(scores)
+    percentile = section_percentiles(scores)
     found = []
     for row in rows[np.argsort(-scores.score[rows], kind="stable")]:
         label, score = str(scores.label[row]), float(scores.score[row])
@@ -88,44 +124,47 @@ def clip_rows(scores: ScoreTable, pieces: Pieces | None, threshold: Threshold) -
                 domain=str(scores.domain[row]),
                 label=label,
                 score=score,
-                stranger=float(stranger[row]),
+                train_percentile=float(percentile[row]),
                 verdict=VERDICTS[label, score > threshold.value],
                 pieces=[] if pieces is None else pieces.score[of_clip].tolist(),
-                nearest=[] if pieces is None else frequent(pieces.nearest[of_clip]),
+                nearest=[] if pieces is None else most_frequent(pieces.nearest[of_clip]),
             )
         )
     return found
 
 
-def frequent(nearest: NDArray[np.int64]) -> list[int]:
+def most_frequent(nearest: NDArray[np.int64]) -> list[int]:
     """The training clips that the pieces of a clip name most often, the most frequent first."""
     clips, counts = np.unique(nearest[nearest >= 0], return_counts=True)
     return [int(clip) for clip in clips[np.argsort(-counts, kind="stable")][:N_NEAREST]]
 
 
-def strangeness(scores: ScoreTable) -> NDArray[np.float64]:
-    """(clips,) share of the training clips of the same section with a lower score; NaN where there is none."""
+def section_percentiles(scores: ScoreTable) -> NDArray[np.float64]:
+    """(clips,) share of the training clips of the same section with a lower score."""
     share = np.full(len(scores.score), np.nan)
     for section in np.unique(scores.section):
         here = scores.section == section
-        training = np.sort(scores.score[here & scores.is_train])
-        if len(training):
-            share[here] = np.searchsorted(training, scores.score[here]) / len(training)
+        share[here] = train_percentile(scores.score[here], scores.score[here & scores.is_train])
     return share
 
 
-def telling(rows: list[ClipRow]) -> list[Telling]:
-    """The most telling clips of each section; `rows` have the highest score first."""
+def worst_errors(rows: Sequence[ClipRow], n_worst: int = N_WORST) -> list[WorstErrors]:
+    """The worst errors of each section with known labels.
+
+    Args:
+        rows: Test clips, the highest score first.
+        n_worst: Misses, and false alarms, of a section.
+    """
     found = []
     for section in sorted({row.section for row in rows}):
         anomalies = [row for row in rows if row.section == section and row.label == "anomaly"]
         normals = [row for row in rows if row.section == section and row.label == "normal"]
         if anomalies or normals:
             found.append(
-                Telling(
+                WorstErrors(
                     section=section,
-                    misses=anomalies[::-1][:N_TELLING],
-                    false_alarms=normals[:N_TELLING],
+                    misses=anomalies[::-1][:n_worst],
+                    false_alarms=normals[:n_worst],
                     n_anomalies=len(anomalies),
                     n_missed=sum(row.verdict == "missed" for row in anomalies),
                     n_normals=len(normals),
@@ -135,9 +174,7 @@ def telling(rows: list[ClipRow]) -> list[Telling]:
     return found
 
 
-def listening_order(rows: list[ClipRow]) -> list[int]:
-    """Rows of scores.csv to listen to first: the most telling clip of each section with its nearest, then the next."""
-    sections = telling(rows)
-    ranked = [clips for section in sections for clips in (section.misses, section.false_alarms)]
-    first = [clip for rank in zip_longest(*ranked) for clip in rank if clip is not None]
-    return list(dict.fromkeys(row for clip in first for row in (clip.row, *clip.nearest)))
+def listening_order(errors: Sequence[WorstErrors]) -> list[ClipRow]:
+    """The worst miss and false alarm of each section, then the second worst of each, and so on."""
+    ranked = [clips for section in errors for clips in (section.misses, section.false_alarms)]
+    return [clip for rank in zip_longest(*ranked) for clip in rank if clip is not None]

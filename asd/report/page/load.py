@@ -1,0 +1,171 @@
+"""Everything under outputs/<name>, read into plain data: runs with their state, record and scores, and the results."""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from asd.config.upgrade import upgrade
+from asd.report.clips import Pieces, read_pieces
+from asd.report.results import Results, System, read_results
+from asd.report.scored import ScoredRun
+from asd.runs.folder import RunFolder
+from asd.runs.manifest import read_manifest
+from asd.runs.record import read_record
+from asd.runs.scores import ScoreTable
+from asd.runs.status import read_status
+from asd.scoring.metrics import MetricRow
+
+TRAIN = "train"
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """One phase of one run.
+
+    Attributes:
+        folder: Its folder.
+        config: The configuration that it was made with.
+        state: done, failed, running, interrupted, pending, or unfinished (files do not match the manifest).
+        why: Of a failure.
+        manifest: Of a finished run, else empty.
+        scored: Its scores; None where it has none.
+    """
+
+    folder: RunFolder
+    config: dict[str, Any]
+    state: str
+    why: str
+    manifest: dict[str, Any]
+    scored: ScoredRun | None
+
+    @property
+    def machine(self) -> str:
+        """Its machine."""
+        return self.folder.machine
+
+    @property
+    def system(self) -> str:
+        """What a row of a table is called."""
+        return self.folder.system
+
+    @property
+    def address(self) -> str:
+        """What phase 1 and its fine-tunings share."""
+        return self.folder.path.parent.name
+
+    @property
+    def phase(self) -> str:
+        """train, or finetune-<freeze>."""
+        return self.folder.phase
+
+    @property
+    def table(self) -> ScoreTable:
+        """Every clip with its score; only for scored runs."""
+        assert self.scored is not None, "only scored runs have a page"
+        return self.scored.table
+
+    @property
+    def scorer(self) -> dict[str, Any]:
+        """The settings of the scorer."""
+        if self.scored is None:
+            return {}
+        return json.loads((self.scored.scores / "manifest.json").read_text(encoding="utf-8")).get("scorer", {})
+
+    @cached_property
+    def pieces(self) -> Pieces | None:
+        """Scores of pieces and nearest clips; None where the scorer keeps none."""
+        return None if self.scored is None else read_pieces(self.scored.scores)
+
+    def record(self) -> list[dict[str, Any]]:
+        """The lines of metrics.jsonl; one that a crash cut short is left out."""
+        return read_record(self.folder)
+
+
+@dataclass(frozen=True, eq=False)
+class Grid:
+    """Everything under one name.
+
+    Attributes:
+        path: outputs/<name>.
+        runs: Sorted by machine and system.
+        results: What evaluate.py measured.
+    """
+
+    path: Path
+    runs: list[Run]
+    results: Results
+
+    @property
+    def name(self) -> str:
+        """Of the grid."""
+        return self.path.name
+
+    @property
+    def machines(self) -> list[str]:
+        """Those that have runs, sorted."""
+        return sorted({run.machine for run in self.runs})
+
+    def of_machine(self, machine: str) -> list[Run]:
+        """The runs of a machine."""
+        return [run for run in self.runs if run.machine == machine]
+
+    def scored(self, machine: str) -> list[Run]:
+        """The scored runs of a machine, those with the best harmonic mean of AUC and pAUC first."""
+        runs = [run for run in self.of_machine(machine) if run.scored]
+        scores = {system.name: self.results.machine_score(system, machine) for system in self.results.systems}
+        return sorted(runs, key=lambda run: (-(scores.get(run.system) or 0.0), run.system))
+
+    def rows(self, machine: str) -> dict[str, list[MetricRow]]:
+        """System → metrics of a machine, for the systems that have any."""
+        found = {system.name: system.of_machine(machine) for system in self.results.systems}
+        return {name: rows for name, rows in found.items() if rows}
+
+    def run_systems(self) -> list[System]:
+        """The systems that are single runs."""
+        return [system for system in self.results.systems if system.kind == "run"]
+
+    def missing(self) -> Iterator[tuple[str, str]]:
+        """Machine and system of each combination that other machines or systems have and that is not there."""
+        there = {(run.machine, run.system) for run in self.runs}
+        for system in sorted({run.system for run in self.runs}):
+            for machine in self.machines:
+                if (machine, system) not in there:
+                    yield machine, system
+
+
+def read_grid(path: Path, scorer: str = "cosine") -> Grid:
+    """Reads outputs/<name>.
+
+    Args:
+        path: The folder.
+        scorer: Whose scores to show where a run has several.
+
+    Raises:
+        ValueError: There is no run, or nothing was evaluated.
+    """
+    configs = sorted(path.glob("*/*/*/config.yaml"))
+    if not configs:
+        raise ValueError(f"{path}: there is no run; give outputs/<name> of a grid (train.py makes runs)")
+    results = read_results(path / "results")
+    return Grid(path, [read_run(RunFolder(config.parent), scorer) for config in configs], results)
+
+
+def read_run(folder: RunFolder, scorer: str) -> Run:
+    """One run; done only if its manifest verifies."""
+    manifest, status, config = read_manifest(folder.manifest), read_status(folder), upgrade(folder.read_config())
+    said = str(status.get("state", "pending"))
+    state = "done" if manifest else ("unfinished" if said == "done" else said)
+    scores = find_scores(folder, scorer)
+    scored = ScoredRun(folder, config, scores) if scores else None
+    return Run(folder, config, state, str(status.get("why", "")), manifest or {}, scored)
+
+
+def find_scores(folder: RunFolder, scorer: str) -> Path | None:
+    """The scores asked for, else the only ones there are."""
+    there: Sequence[Path] = sorted(path.parent for path in (folder.path / "scores").glob("*/manifest.json"))
+    asked = [path for path in there if path.name == scorer]
+    chosen = asked or (there if len(there) == 1 else [])
+    return chosen[0] if chosen and read_manifest(chosen[0] / "manifest.json") else None
