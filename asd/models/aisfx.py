@@ -7,6 +7,7 @@ asd.features.aisfx.
 
 import importlib.util
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -113,8 +114,8 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     Raises:
         ValueError: The file is missing, names something else, or holds other weights.
     """
-    scalar = np.int64(0).__reduce__()[0]  # moved in NumPy 2; the file has its old name
-    allowed = [(scalar, "numpy.core.multiarray.scalar"), np.dtype, np.dtypes.Int64DType]
+    scalar: Any = np.int64(0).__reduce__()[0]  # moved in NumPy 2; the file has its old name
+    allowed: list[Any] = [(scalar, "numpy.core.multiarray.scalar"), np.dtype, np.dtypes.Int64DType]
     try:
         with torch.serialization.safe_globals(allowed):
             weights, _ = torch.load(path, map_location="cpu", weights_only=True)

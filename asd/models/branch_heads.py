@@ -109,7 +109,7 @@ class FeatureExchange(Head):
         return loss + self.exchange_loss(embedding, label, partner_label, mix_weight, self.draw(embedding))
 
     def draw(self, embedding: Tensor) -> Tensor:
-        """The piece that each branch comes from, (pieces, branches); a piece's own number where nothing is exchanged."""
+        """The piece that each branch comes from, (pieces, branches): its own one where nothing is exchanged."""
         n, device = len(embedding), embedding.device
         own = torch.arange(n, device=device).unsqueeze(1).expand(n, self.n_branches)
         if not self.training or n < 2:
