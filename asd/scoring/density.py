@@ -6,7 +6,7 @@ keeps as many neighbours more as a clip has pieces. Distances are Euclidean.
 """
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from asd.scoring.deterministic import compute_each
-from asd.scoring.scorer import Aggregation, ClipPieces, PieceScores, Scorer
+from asd.scoring.scorer import NO_REFERENCE, Aggregation, ClipPieces, PieceScores, Scorer
 from asd.scoring.topk import largest_of_many
 
 BLOCK = 64  # pieces whose distances are in memory together, for each thread
@@ -53,6 +53,7 @@ class DensityScorer(Scorer):
         self.n_density = n_density
         self.centre: Tensor
         self.reference: Tensor  # centred, which keeps the squares of distances small beside rounding
+        self.half_squares: Tensor
         self.clip: Tensor
         self.of_reference: Neighbours
 
@@ -77,26 +78,28 @@ class DensityScorer(Scorer):
                 f"{train.section}: {left} training pieces besides those of two clips, but {needed} neighbours are "
                 "wanted; add training clips or lower scorer.n_neighbors and scorer.n_density"
             )
-        kept = self.n_density + int(pieces_each.max())
-        rows = torch.arange(len(self.clip)).split(BLOCK)
-        found = compute_each(lambda at: self.search_rows(at, kept), rows, device=self.reference.device)
+        kept = max(self.n_neighbors, self.n_density + int(pieces_each.max()))
+        self.half_squares = self.reference.square().sum(dim=1) / 2
+        clips = self.reference.split(pieces_each.tolist())
+        found = compute_each(
+            lambda embedding, clip: self.nearest(embedding, clip, kept),
+            clips,
+            range(len(clips)),
+            device=self.reference.device,
+        )
         self.of_reference = Neighbours(*(torch.cat(column) for column in zip(*found, strict=True)))
 
-    def search_rows(self, rows: Tensor, k: int) -> Neighbours:
-        """The k nearest references of references; there may be fewer, which are infinitely far then."""
-        is_own = self.clip[rows].unsqueeze(1) == self.clip
-        return self.nearest(self.reference[rows], is_own, k)
-
-    def nearest(self, embedding: Tensor, is_left_out: Tensor, k: int) -> Neighbours:
-        """The k nearest references, infinitely far where only left out ones remain.
+    def nearest(self, embedding: Tensor, own_clip: int, k: int) -> Neighbours:
+        """The k nearest references of other clips; infinitely far where there are fewer.
 
         Args:
             embedding: (pieces, dim), centred.
-            is_left_out: (pieces, references) or (references,).
-            k: Of them; fewer where there are fewer references.
+            own_clip: The clip whose references are left out.
+            k: Neighbours of each piece; fewer where there are fewer references.
         """
-        closeness = 2 * embedding @ self.reference.T - self.reference.square().sum(dim=1)
-        closeness.masked_fill_(is_left_out, -torch.inf)
+        closeness = torch.addmm(-self.half_squares, embedding, self.reference.T)
+        if own_clip != NO_REFERENCE:
+            closeness.index_fill_(1, (self.clip == own_clip).nonzero()[:, 0], -torch.inf)
         found, row = largest_of_many(closeness, min(k, len(self.reference)))
         distance = (embedding.unsqueeze(1) - self.reference[row]).norm(dim=2)  # without the products' rounding
         distance, order = distance.masked_fill(found == -torch.inf, torch.inf).sort(dim=1, stable=True)
@@ -113,6 +116,8 @@ class DensityScorer(Scorer):
             Distances and rows, (*shape, n_density).
         """
         distance, neighbour = (column[row] for column in self.of_reference)
+        if own_clip == NO_REFERENCE:
+            return Neighbours(distance[..., : self.n_density], neighbour[..., : self.n_density])
         is_own = self.clip[neighbour] == own_clip
         order = is_own.to(torch.uint8).sort(dim=-1, stable=True).indices[..., : self.n_density]
         return Neighbours(distance.gather(-1, order), neighbour.gather(-1, order))
@@ -128,11 +133,19 @@ class DensityScorer(Scorer):
     def score_clip(self, embedding: Tensor, own_clip: int) -> tuple[Tensor, Tensor]:
         """Scores of a clip's pieces (pieces,), and the clips that are nearest to each (pieces, n_neighbors)."""
         scores, nearest = [], []
-        for block in embedding.split(BLOCK):
-            found = self.nearest(block.clone(), self.clip == own_clip, self.n_neighbors)
+        for found in self.neighbours_of_clip(embedding, own_clip):
             scores.append(self.compare(found, own_clip))
             nearest.append(self.clip[found.row])
         return torch.cat(scores), torch.cat(nearest)
+
+    def neighbours_of_clip(self, embedding: Tensor, own_clip: int) -> Iterator[Neighbours]:
+        """The n_neighbors nearest references of a clip's pieces; those of a training clip are known from `fit`."""
+        rows = (self.clip == own_clip).nonzero()[:, 0]
+        if torch.equal(embedding, self.reference[rows]):
+            yield Neighbours(*(column[rows, : self.n_neighbors] for column in self.of_reference))
+            return
+        for block in embedding.split(BLOCK):
+            yield self.nearest(block.clone(), own_clip, self.n_neighbors)
 
     def state(self) -> dict[str, NDArray[np.generic]]:
         """The training pieces, and the neighbours of each."""
@@ -144,6 +157,7 @@ class DensityScorer(Scorer):
         """Takes what `state` gave."""
         tensors = {name: torch.from_numpy(np.array(array)) for name, array in state.items()}
         self.reference, self.centre, self.clip = tensors["reference"], tensors["centre"], tensors["clip"]
+        self.half_squares = self.reference.square().sum(dim=1) / 2
         self.of_reference = Neighbours(tensors["distance"], tensors["row"])
 
 
@@ -187,9 +201,16 @@ class LocalOutlierFactor(DensityScorer):
 
     def reach_density(self, found: Neighbours, own_clip: int) -> Tensor:
         """1 ÷ mean of max(d(x, r), distance of r to its own k-th neighbour): (…, k) to (…)."""
-        k_distance = self.density_neighbours(found.row, own_clip).distance[..., -1]
+        k_distance = self.k_distance(found.row, own_clip)
         reach = torch.maximum(found.distance, k_distance).double().mean(dim=-1)
         return 1 / reach.clamp(min=SMALLEST_DISTANCE)
+
+    def k_distance(self, row: Tensor, own_clip: int) -> Tensor:
+        """Distance of references to their k-th neighbour, where one clip's pieces are left out; any shape."""
+        if own_clip == NO_REFERENCE:
+            return self.of_reference.distance[:, self.n_density - 1][row]
+        each, place = row.unique(return_inverse=True)  # neighbours of neighbours are mostly the same ones
+        return self.density_neighbours(each, own_clip).distance[:, -1][place]
 
 
 SMALLEST_DISTANCE = 1e-10  # of references that are equal; scikit-learn's

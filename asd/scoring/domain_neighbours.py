@@ -153,10 +153,10 @@ class DomainNeighbours(Scorer):
         best = torch.full((len(unit),), torch.inf, dtype=torch.float64)
         nearest = torch.zeros(len(unit), self.n_neighbors, dtype=torch.int64)
         for domain in (self.source, self.target):
-            is_own = (domain.parents == own_clip).any(dim=1)
-            if len(is_own) - int(is_own.sum()) < self.n_neighbors:
+            own = (domain.parents == own_clip).any(dim=1).nonzero()[:, 0]
+            if len(domain.unit) - len(own) < self.n_neighbors:
                 continue
-            cosine = (unit @ domain.unit.T).masked_fill_(is_own, -torch.inf)
+            cosine = (unit @ domain.unit.T).index_fill_(1, own, -torch.inf)
             largest, index = largest_of_many(cosine, self.n_neighbors)
             score = 1 - largest.double().mean(dim=1)
             is_nearer = score < best

@@ -31,8 +31,8 @@ SCORERS: dict[str, Callable[[], Scorer]] = {
     "mixed": lambda: DomainNeighbours(enlarge="mixed", up_to=0.9),
     "mahalanobis": lambda: Mahalanobis(n_folds=3),
     "mahalanobis, per domain": lambda: Mahalanobis(per_domain=True),
-    "mixture": lambda: GaussianMixture(regularisation=1e-2),
-    "diagonal mixture": lambda: GaussianMixture(covariance="diag", n_components=1),
+    "mixture": lambda: GaussianMixture(covariance="full", regularisation=1e-2),
+    "diagonal mixture": lambda: GaussianMixture(n_components=1),
     "pca": lambda: PcaResidual(explained=0.7),
     "density": lambda: LocalDensity(n_neighbors=5),
     "lof": lambda: LocalOutlierFactor(n_neighbors=6),
@@ -275,7 +275,7 @@ def test_one_normal_distribution_against_a_plain_loop() -> None:
         off = piece - train.mean(axis=0)
         return 0.5 * (off @ np.linalg.inv(covariance) @ off + np.linalg.slogdet(2 * math.pi * covariance)[1])
 
-    scorer = GaussianMixture(n_components=1, regularisation=0.01, n_folds=3)
+    scorer = GaussianMixture(n_components=1, covariance="full", regularisation=0.01, n_folds=3)
     scorer.fit(TRAIN)
     np.testing.assert_allclose(scorer.score(TRAIN, ALL).pieces, slow_models(slow, 3), rtol=1e-6)
 

@@ -16,6 +16,7 @@ from asd.scoring.neighbours import unit_embeddings
 from asd.scoring.scorer import ClipPieces, Scorer
 
 N_SECTIONS, N_TRAIN, N_TARGET, N_TEST, N_EACH, DIM = 6, 1000, 3, 200, 19, 128
+N_CORES = 2
 LIMIT = 60.0  # seconds a machine
 
 SCORERS: dict[str, Callable[[], Scorer]] = {
@@ -42,14 +43,18 @@ def clips(n: int, seed: int) -> ClipPieces:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SCORERS)
 def test_a_machine_takes_less_than_a_minute(name: str) -> None:
-    """One section is measured; a machine has six that take as long."""
+    """One section is measured; a machine has six that take as long. Seconds of the processor count, not of the clock:
+    what else runs on the computer is no property of a scorer.
+    """
     train, test = clips(N_TRAIN, 0), clips(N_TEST, 1)
     scorer = SCORERS[name]()
-    torch.set_num_threads(2)
-    start = time.perf_counter()
+    threads = torch.get_num_threads()
+    torch.set_num_threads(N_CORES)
+    start = time.process_time()
     scorer.fit(train)
     scorer.score(train, np.arange(N_TRAIN))
     scorer.score(test)
-    seconds = N_SECTIONS * (time.perf_counter() - start)
+    torch.set_num_threads(threads)
+    seconds = N_SECTIONS * (time.process_time() - start) / N_CORES
     print(f"{name}: {seconds:.1f} s a machine")
     assert seconds < LIMIT
