@@ -1,8 +1,8 @@
 """A clip's spectrum as one vector: log-mel energies of each band, pooled over time by their rank.
 
-With weights r^i over the energies from the largest down, r = 1 is the mean over time and r = 0 the maximum (Guan et al.,
-"Time-weighted frequency domain audio representation", ICASSP 2023). Between them, short events count more than in the
-mean. Nothing is trained; a distribution or the nearest neighbours of these vectors make the score.
+With weights r^i over the energies from the largest down, r = 1 is the mean over time and r = 0 the maximum (Guan et
+al., "Time-weighted frequency domain audio representation", ICASSP 2023). Between them, short events count more than in
+the mean. Nothing is trained; a distribution or the nearest neighbours of these vectors make the score.
 """
 
 from typing import Literal
@@ -11,7 +11,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from asd.features.logmel import LogMelSettings, log_mel
+from asd.config.components import LogMelSettings
+from asd.features.logmel import log_mel
 
 
 def pooled_log_mel(
@@ -41,12 +42,13 @@ def pooled_log_mel(
     Raises:
         ValueError: `r` or another setting is out of range, or the clip is no single channel or too short.
     """
-    settings = LogMelSettings(sample_rate, n_fft, hop_length, n_mels, 2.0, pad, n_frames=1, frame_hop=1)
+    values = {"sample_rate": sample_rate, "n_fft": n_fft, "hop_length": hop_length, "n_mels": n_mels, "pad": pad}
+    settings = LogMelSettings.of(values | {"power": 2.0, "n_frames": 1, "frame_hop": 1})
     if waveform.ndim != 1 or len(waveform) < settings.min_samples:
         raise ValueError(
             f"waveform of shape {waveform.shape}: must be one channel of at least {settings.min_samples} samples"
         )
-    mode = "reflect" if pad == "reflect" else "constant"
+    mode: Literal["reflect", "constant"] = "reflect" if pad == "reflect" else "constant"
     padded = np.pad(np.asarray(waveform, np.float64), n_fft // 2, mode=mode)
     return rank_pooled(log_mel(torch.from_numpy(padded), settings).numpy(), r)
 

@@ -31,9 +31,7 @@ def test_the_order_of_time_does_not_count() -> None:
 
 
 def test_a_clip_is_pooled_from_its_log_mel_energies() -> None:
-    mel = librosa.feature.melspectrogram(
-        y=clip(), sr=16_000, n_fft=1024, hop_length=512, n_mels=32, pad_mode="reflect"
-    )
+    mel = librosa.feature.melspectrogram(y=clip(), sr=16_000, n_fft=1024, hop_length=512, n_mels=32, pad_mode="reflect")
     expected = rank_pooled(10 * np.log10(mel).T, 0.8)
     np.testing.assert_allclose(pooled_log_mel(clip(), sample_rate=16_000, r=0.8, n_mels=32), expected, rtol=1e-5)
 
