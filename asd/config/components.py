@@ -133,7 +133,8 @@ class SpectrogramSettings(Component):
         scale: Magnitude as it is ("linear"), squared ("power") or its logarithm ("log").
         pair_mean: Whether neighbouring rows are averaged, two by two.
         pad: What lies beyond a clip's ends: its mirror image ("reflect") or silence ("zeros").
-        standardise: One mean and deviation for each piece ("piece"), for each of its rows ("frequency"), or "none".
+        standardise: One mean and deviation for each piece ("piece"), for each of its rows ("frequency"), only the mean
+            of each row over time ("time_mean", Wilkinghoff, ICASSP 2023), or "none".
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -149,7 +150,7 @@ class SpectrogramSettings(Component):
     pair_mean: bool
     scale: Literal["linear", "power", "log"]
     pad: Literal["reflect", "zeros"]
-    standardise: Literal["piece", "frequency", "none"]
+    standardise: Literal["piece", "frequency", "time_mean", "none"]
 
     @model_validator(mode="after")
     def check_bins(self) -> Self:

@@ -8,12 +8,13 @@ from torch import Tensor, nn
 
 from asd.config.components import ArcFaceSettings
 from asd.models.backbone import check_sizes
+from asd.models.head import Head
 
 # Below float32's resolution of sin²θ: it keeps the root's slope finite at cos θ = ±1 and changes nothing else.
 SMALLEST_SQUARED_SINE = 1e-12
 
 
-class ArcFace(nn.Module):
+class ArcFace(Head):
     """Centres of the classes on the unit sphere, and the loss that pulls embeddings to them.
 
     Args:

@@ -1,4 +1,8 @@
-"""What every backbone is: pieces in, embeddings out, made of named parts that can be frozen."""
+"""What every backbone is: pieces in, embeddings out, made of named parts that can be frozen.
+
+A piece is what the run's `Input` gives (asd/features/input.py): mostly a part of a spectrogram. The constructor of a
+backbone takes `embedding_dim`, the `sizes` of its input (`n_bins` and `n_frames`, or `n_samples`) and its own settings.
+"""
 
 from collections.abc import Iterator
 
@@ -15,8 +19,7 @@ class Backbone(nn.Module):
             `nn.Sequential` count one by one (`layer4.2`).
         last_block: The part that is the last (residual) block.
         embedding_parts: The parts that make the embedding from the convolutional feature map.
-        n_bins: Rows of a piece.
-        n_frames: Columns of a piece.
+        input_shape: Of one piece: (1, bins, frames) of a spectrogram, (samples,) of a waveform.
         embedding_dim: Length of the embedding.
     """
 
@@ -26,16 +29,14 @@ class Backbone(nn.Module):
         *,
         last_block: str,
         embedding_parts: tuple[str, ...],
-        n_bins: int,
-        n_frames: int,
+        input_shape: tuple[int, ...],
         embedding_dim: int,
     ) -> None:
         super().__init__()
         self.network = network
         self.last_block = last_block
         self.embedding_parts = embedding_parts
-        self.n_bins = n_bins
-        self.n_frames = n_frames
+        self.input_shape = input_shape
         self.embedding_dim = embedding_dim
 
     def parts(self) -> dict[str, nn.Module]:
@@ -46,7 +47,7 @@ class Backbone(nn.Module):
         """Maps pieces to embeddings.
 
         Args:
-            pieces: (pieces, 1, bins, frames) standardised spectrogram pieces.
+            pieces: (pieces, *input_shape), such as (pieces, 1, bins, frames) of standardised spectrograms.
 
         Returns:
             (pieces, embedding_dim) embeddings, not normalised.
@@ -54,9 +55,9 @@ class Backbone(nn.Module):
         Raises:
             ValueError: The pieces have another size than the network was built for.
         """
-        if pieces.shape[1:] != (1, self.n_bins, self.n_frames):
+        if pieces.shape[1:] != self.input_shape:
             raise ValueError(
-                f"pieces of shape {tuple(pieces.shape)}: must be (pieces, 1, {self.n_bins}, {self.n_frames}), "
+                f"pieces of shape {tuple(pieces.shape)}: must be (pieces, {', '.join(map(str, self.input_shape))}), "
                 "the size that the network was built for"
             )
         return self.network(pieces)

@@ -76,8 +76,7 @@ class MobileFaceNet(Backbone):
             build(table, (n_bins, n_frames)),
             last_block=last_bottleneck(table),
             embedding_parts=tuple(row.name for row in table[-2:]),
-            n_bins=n_bins,
-            n_frames=n_frames,
+            input_shape=(1, n_bins, n_frames),
             embedding_dim=embedding_dim,
         )
         initialise(self)

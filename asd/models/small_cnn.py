@@ -38,8 +38,7 @@ class SmallCnn(Backbone):
             nn.Sequential(OrderedDict(layers)),
             last_block=f"block{len(CHANNELS)}",
             embedding_parts=("pool", "embedding"),
-            n_bins=n_bins,
-            n_frames=n_frames,
+            input_shape=(1, n_bins, n_frames),
             embedding_dim=embedding_dim,
         )
 

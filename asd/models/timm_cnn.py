@@ -36,8 +36,7 @@ class TimmCnn(Backbone):
             network,
             last_block=last_block(network, embedding_part),
             embedding_parts=(embedding_part,),
-            n_bins=n_bins,
-            n_frames=n_frames,
+            input_shape=(1, n_bins, n_frames),
             embedding_dim=embedding_dim,
         )
         check_shape(model, self)
@@ -82,8 +81,8 @@ def last_block(network: nn.Module, embedding_part: str) -> str:
 def check_shape(model: str, backbone: Backbone) -> None:
     """Raises ValueError unless one piece becomes one embedding; tensors without data make it free."""
     state = {name: value.to("meta") for name, value in (*backbone.named_parameters(), *backbone.named_buffers())}
-    piece = torch.empty(1, 1, backbone.n_bins, backbone.n_frames, device="meta")
-    size = f"{backbone.n_bins}×{backbone.n_frames}"
+    piece = torch.empty(1, *backbone.input_shape, device="meta")
+    size = "×".join(map(str, backbone.input_shape[1:]))
     backbone.eval()  # BatchNorm does not take a single value otherwise
     try:
         embedding = torch.func.functional_call(backbone, state, (piece,))

@@ -119,15 +119,16 @@ def test_both_ends_of_clips_of_other_lengths(
         np.testing.assert_allclose(piece[0].numpy(), expected, rtol=0, atol=1e-6 * expected.max())
 
 
-@pytest.mark.parametrize("how", ["piece", "frequency", "none"])
+@pytest.mark.parametrize("how", ["piece", "frequency", "time_mean", "none"])
 @pytest.mark.parametrize("scale", ["linear", "power", "log"])
 def test_pieces_against_numpy_step_by_step(bank: WaveformBank, scale: str, how: str) -> None:
     settings = replace(INPUTS["512 by pair mean"], scale=scale, standardise=how)
     spectrogram = whole_spectrogram(noise(10, 1) / 32768, settings)[:, 100:132]
     expected = {"linear": spectrogram, "power": spectrogram**2, "log": np.log(spectrogram / 1e-8)}[scale]
-    axes = {"piece": (0, 1), "frequency": (1,), "none": None}[how]
+    axes = {"piece": (0, 1), "frequency": (1,), "time_mean": (1,), "none": None}[how]
     if axes:
-        expected = (expected - expected.mean(axes, keepdims=True)) / expected.std(axes, keepdims=True)
+        deviation = 1 if how == "time_mean" else expected.std(axes, keepdims=True)
+        expected = (expected - expected.mean(axes, keepdims=True)) / deviation
     found = bank_pieces(bank, 1, settings, torch.tensor([100]))[0, 0].numpy()
     np.testing.assert_allclose(found, expected, rtol=0, atol=2e-5 * np.abs(expected).max())
 
@@ -242,7 +243,7 @@ def test_functions_leave_their_argument_alone() -> None:
     pair_mean(spectrogram)
     for scale in ("linear", "power", "log"):
         to_scale(spectrogram, scale)
-    for how in ("piece", "frequency", "none"):
+    for how in ("piece", "frequency", "time_mean", "none"):
         standardise(spectrogram, how)
     assert torch.equal(spectrogram, before)
 
@@ -270,7 +271,7 @@ def test_settings_from_a_configuration_group() -> None:
         ({"sample_rate": 0}, "sample_rate=0"),
         ({"scale": "db"}, "scale=db is not allowed: give one of linear, power, log"),
         ({"pad": "edge"}, "pad=edge is not allowed: give one of reflect, zeros"),
-        ({"standardise": "clip"}, "standardise=clip is not allowed: give one of piece, frequency, none"),
+        ({"standardise": "clip"}, "standardise=clip is not allowed: give one of piece, frequency, time_mean, none"),
     ],
 )
 def test_settings_that_do_not_fit(change: dict[str, Any], message: str) -> None:

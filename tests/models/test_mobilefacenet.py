@@ -41,9 +41,9 @@ def test_the_table_is_the_printed_one() -> None:
 
 @torch.no_grad()
 def test_the_size_of_every_stage(network: MobileFaceNet) -> None:
-    x = noise(1, 1, network.n_bins, 32)
+    x = noise(1, 1, network.input_shape[1], 32)
     for row, (height, width, channels) in zip(TABLE_1, INPUTS, strict=True):
-        height = max(1, height * network.n_bins // 1024)
+        height = max(1, height * network.input_shape[1] // 1024)
         assert x.shape == (1, channels, height, width), row
         x = network.network.get_submodule(row.name)(x)
     assert x.shape == (1, 128, 1, 1)
@@ -89,7 +89,7 @@ def test_a_residual_block_adds_its_input() -> None:
 
 def test_the_gdconv_spans_what_is_left(network: MobileFaceNet) -> None:
     conv = network.network.gdconv.conv
-    assert conv.kernel_size == (network.n_bins // 32, 1)
+    assert conv.kernel_size == (network.input_shape[1] // 32, 1)
     assert conv.groups == conv.in_channels == conv.out_channels == 512
 
 
@@ -110,7 +110,7 @@ def test_every_convolution_is_normalised_instead_of_biased(network: MobileFaceNe
 
 def test_the_work_tells_that_the_widths_are_right(network: MobileFaceNet) -> None:
     # the facts' 0.745 GFLOP count a multiplication and its addition as two operations: 0.3725e9 multiply-adds
-    assert 2 * multiply_adds(network) == pytest.approx(0.745e9 * network.n_bins / 1024, rel=0.01)
+    assert 2 * multiply_adds(network) == pytest.approx(0.745e9 * network.input_shape[1] / 1024, rel=0.01)
 
 
 @pytest.mark.parametrize(("n_bins", "n_frames", "kernel"), [(100, 32, (4, 1)), (513, 64, (17, 2)), (1, 1, (1, 1))])

@@ -39,7 +39,7 @@ def multiply_adds(backbone: Backbone) -> int:
     layers = [m for m in backbone.modules() if isinstance(m, torch.nn.Conv2d | torch.nn.Linear)]
     hooks = [layer.register_forward_hook(count) for layer in layers]
     with torch.no_grad():
-        backbone.eval()(torch.zeros(1, 1, backbone.n_bins, backbone.n_frames))
+        backbone.eval()(torch.zeros(1, *backbone.input_shape))
     for hook in hooks:
         hook.remove()
     return total
