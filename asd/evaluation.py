@@ -12,8 +12,9 @@ from torch import Tensor
 from asd.config.schema import EvaluateConfig, RunConfig
 from asd.data.bad_clips import Usable, scan_clips
 from asd.data.clips import ClipTable
+from asd.data.decoding import Decoding
 from asd.data.placement import place
-from asd.data.recordings import Decoding, open_recordings
+from asd.data.recordings import open_recordings
 from asd.data.waveforms import WaveformBank
 from asd.inference.references import StoredReferences
 from asd.methods.method import Extractor, Method, ScorerChoice, build_method, config_of

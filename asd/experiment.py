@@ -14,7 +14,8 @@ from asd.config.schema import RunConfig
 from asd.data.bad_clips import scan_clips
 from asd.data.clips import ClipTable
 from asd.data.datamodule import StepDataModule
-from asd.data.recordings import Decoding, open_recordings
+from asd.data.decoding import Decoding
+from asd.data.recordings import open_recordings
 from asd.launch.preconditions import find_phase1
 from asd.methods.method import Method, build_method, config_of
 from asd.models.module import TrainingModule

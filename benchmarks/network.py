@@ -12,7 +12,8 @@ from torch import Tensor
 from asd.config.compose import plan
 from asd.data.clips import ClipTable, scan_machine
 from asd.data.datamodule import MachineDataModule
-from asd.data.recordings import Decoding, open_recordings
+from asd.data.decoding import Decoding
+from asd.data.recordings import open_recordings
 from asd.methods.arcface import ArcFaceConfig, ArcFaceMethod
 from asd.models.classifier import SectionClassifier
 

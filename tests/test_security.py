@@ -21,6 +21,7 @@ from asd.training.assembly import open_clips
 import asd
 from asd.config.trust import refuse_foreign_targets
 from asd.data.clips import scan_machine
+from asd.data.decoding import Decoding
 from asd.data.waveforms import WaveformBank
 from asd.runs.checkpoint import load_checkpoint, newest_checkpoint
 from asd.runs.folder import RunFolder
@@ -140,7 +141,7 @@ def test_references_with_other_arrays_are_refused(run: RunFolder) -> None:
 @pytest.mark.parametrize("write", [evil_pickle, evil_checkpoint, evil_arrays, evil_yaml])
 def test_a_malicious_cache_is_made_again(workplace: Path, write: Callable[[Path], None]) -> None:
     table = scan_machine(Path("data"), "fan")
-    open_bank = partial(WaveformBank.open, table, Path("cache"), sample_rate=16_000, min_samples=1, progress=False)
+    open_bank = partial(WaveformBank.open, table, Path("cache"), Decoding(16_000, 1), progress=False)
     bank = open_bank().file
     assert bank is not None
     samples = bank.read_bytes()
@@ -152,7 +153,7 @@ def test_a_malicious_cache_is_made_again(workplace: Path, write: Callable[[Path]
 
 def test_a_cache_with_impossible_lengths_is_made_again(workplace: Path) -> None:
     table = scan_machine(Path("data"), "fan")
-    open_bank = partial(WaveformBank.open, table, Path("cache"), sample_rate=16_000, min_samples=1, progress=False)
+    open_bank = partial(WaveformBank.open, table, Path("cache"), Decoding(16_000, 1), progress=False)
     bank = open_bank().file
     assert bank is not None
     content, lengths = bank.read_bytes(), np.full(len(table), 2**62, np.int64)  # whose sum is 0 in 64 bits

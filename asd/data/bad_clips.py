@@ -15,6 +15,7 @@ from typing import Generic, Literal, TypeVar
 import numpy as np
 
 from asd.data.clips import ClipTable, scan_fitting, scan_machine
+from asd.data.decoding import Decoding
 from asd.system.files import write_json
 from asd.system.progress import say
 
@@ -26,22 +27,22 @@ class BadClipsError(ValueError):
     """Clips that cannot be used.
 
     Attributes:
-        why: Of each file, what is wrong with it.
+        why: Of each clip, by its name (`ClipTable.clip_names`) or the path of its whole file: what is wrong with it.
     """
 
-    def __init__(self, why: Mapping[Path, str]) -> None:
+    def __init__(self, root: Path, why: Mapping[str, str]) -> None:
         self.why = dict(why)
-        lines = "\n  ".join(f"{path}: {reason}" for path, reason in why.items())
+        lines = "\n  ".join(f"{root.absolute() / name}: {reason}" for name, reason in why.items())
         super().__init__(
             f"{len(why)} clips cannot be used; correct or remove them, or leave them out with "
             f"data.on_bad_clip=skip:\n  {lines}"
         )
 
 
-def refuse(why: Mapping[Path, str]) -> None:
+def refuse(root: Path, why: Mapping[str, str]) -> None:
     """Raises BadClipsError where there are any, with all of them."""
     if why:
-        raise BadClipsError(why)
+        raise BadClipsError(root, why)
 
 
 @dataclass(frozen=True)
@@ -97,13 +98,7 @@ def check_sections(table: ClipTable) -> None:
 
 
 def open_usable(
-    table: ClipTable,
-    cache: Path,
-    open_bank: Callable[[ClipTable], Bank],
-    *,
-    on_bad_clip: OnBadClip,
-    sample_rate: int,
-    min_samples: int,
+    table: ClipTable, cache: Path, open_bank: Callable[[ClipTable], Bank], decoding: Decoding, *, on_bad_clip: OnBadClip
 ) -> Usable[Bank]:
     """The bank of all clips, or of those that can be used.
 
@@ -111,25 +106,25 @@ def open_usable(
         table: The clips, as `scan_clips` listed them.
         cache: Folder for the list of unusable clips.
         open_bank: Decodes the clips of a table and raises BadClipsError.
+        decoding: That `open_bank` asks for.
         on_bad_clip: error or skip.
-        sample_rate: That `open_bank` asks for, in Hz.
-        min_samples: That `open_bank` asks for.
 
     Raises:
         ValueError: Under `error` clips are unusable; under `skip` a section is left without enough training clips.
     """
     if on_bad_clip == "error":
         return Usable(table, open_bank(table), {})
-    file = cache.absolute() / f"{table.machine}-{verdict_key(table, sample_rate, min_samples)}.unusable.json"
+    key = clips_key(table, *decoding.identity, decoding.min_samples)
+    file = cache.absolute() / f"{table.machine}-{key}.unusable.json"
     bad = read_verdict(file, table)
     if bad is None:
         try:
             open_bank(table)
             bad = {}
         except BadClipsError as error:
-            bad = {os.path.relpath(path, table.root.absolute()): why for path, why in error.why.items()}
+            bad = error.why
         write_json(file, bad)
-    usable = table.select(~np.isin(table.path, list(bad)))
+    usable = table.select(~np.isin(table.path, list(bad)) & ~np.isin(table.clip_names, list(bad)))
     refuse_lost_sections(table, usable, bad)
     misfits = scan_fitting(table.root, table.machine)[1]
     return Usable(usable, open_bank(usable), dict(sorted((misfits | bad).items())))
@@ -144,12 +139,24 @@ def refuse_lost_sections(table: ClipTable, usable: ClipTable, bad: Mapping[str, 
     check_sections(usable)
 
 
-def verdict_key(table: ClipTable, sample_rate: int, min_samples: int) -> str:
-    """Identity of what was looked at, and of what was asked of it."""
-    digest = hashlib.sha256(os.fsencode(f"1\n{table.root.absolute()}\n{sample_rate}\n{min_samples}\n"))
-    for path, size, mtime_ns in zip(table.path, table.size, table.mtime_ns, strict=True):
-        digest.update(os.fsencode(f"{path}\0{size}\0{mtime_ns}\n"))
+def clips_key(table: ClipTable, *settings: object) -> str:
+    """Identity of clips on this machine and of what was asked of them, without opening a file.
+
+    Beside sizes and times of change the times of the last change of status count, which no program can set back.
+    """
+    digest, root = hashlib.sha256(repr(settings).encode()), table.root.absolute()
+    for row in zip(table.path.tolist(), table.size, table.mtime_ns, table.start, table.stop, strict=True):
+        path = f"{root}/{row[0]}"
+        digest.update(os.fsencode("\0".join(map(str, (path, changed_ns(path), *row[1:]))) + "\n"))
     return digest.hexdigest()[:32]
+
+
+def changed_ns(path: str) -> int:
+    """When a file's content, owner or rights last changed, in nanoseconds; 0 where it is gone."""
+    try:
+        return os.stat(path).st_ctime_ns
+    except OSError:
+        return 0
 
 
 def read_verdict(file: Path, table: ClipTable) -> dict[str, str] | None:
@@ -158,6 +165,6 @@ def read_verdict(file: Path, table: ClipTable) -> dict[str, str] | None:
         found = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    if not isinstance(found, dict) or not set(found) <= set(table.path.tolist()):
+    if not isinstance(found, dict) or not set(found) <= {*table.path.tolist(), *table.clip_names.tolist()}:
         return None
     return {str(path): str(why) for path, why in found.items()}

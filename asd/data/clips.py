@@ -9,7 +9,7 @@ import re
 import stat
 from collections.abc import Iterator
 from contextlib import nullcontext
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,6 +17,7 @@ import numpy as np
 
 MACHINES = ("ToyCar", "ToyTrain", "fan", "gearbox", "pump", "slider", "valve")
 SETS = ("dev_data", "eval_data")
+WHOLE = (0, -1)  # start and stop of a clip that is a whole file
 FOLDERS = ("train", "source_test", "target_test", "test")  # "test": both domains together, from 2022 on
 
 NAME = re.compile(
@@ -82,14 +83,16 @@ class ClipTable:
     Attributes:
         machine: Name of the machine.
         root: Folder that the paths start from.
-        path: (clips,) relative to `root`, with forward slashes.
+        path: (clips,) relative to `root`, with forward slashes. Clips that are parts of one file share its path.
         section: (clips,) int16.
         domain: (clips,) "source" or "target".
         split: (clips,) "train" or "test".
         label: (clips,) "normal", "anomaly" or "unknown".
         attributes: (clips,) free text of the names.
-        size: (clips,) int64, bytes.
+        size: (clips,) int64, bytes of the file.
         mtime_ns: (clips,) int64, time of the last change in nanoseconds.
+        start: (clips,) int64, first sample of the clip in its file, counted at the file's own rate.
+        stop: (clips,) int64, the sample after its last one; −1: the end of the file.
     """
 
     machine: str
@@ -102,6 +105,14 @@ class ClipTable:
     attributes: np.ndarray
     size: np.ndarray
     mtime_ns: np.ndarray
+    start: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
+    stop: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
+
+    def __post_init__(self) -> None:
+        """Fills `start` and `stop` where they are left out: clips are whole files."""
+        for name, value in zip(("start", "stop"), WHOLE, strict=True):
+            if len(getattr(self, name)) != len(self.path):
+                object.__setattr__(self, name, np.full(len(self.path), value, np.int64))
 
     def __len__(self) -> int:
         """The number of clips."""
@@ -136,6 +147,20 @@ class ClipTable:
     def is_target(self) -> np.ndarray:
         """(clips,) bool."""
         return self.domain == "target"
+
+    @property
+    def is_part(self) -> np.ndarray:
+        """(clips,) bool: whether a clip is a part of its file."""
+        return (self.start != WHOLE[0]) | (self.stop != WHOLE[1])
+
+    @property
+    def clip_names(self) -> np.ndarray:
+        """(clips,) what a clip is called in lists: its path, and of a part of a file its samples too. No two alike."""
+        parts = self.is_part
+        if not parts.any():
+            return self.path
+        spans = zip(self.path, self.start, self.stop, parts, strict=True)
+        return np.array([f"{path}[{start}:{stop}]" if part else path for path, start, stop, part in spans])
 
     def absolute(self, row: int) -> Path:
         """Where the clip of a row lies; symbolic links are left as they are."""

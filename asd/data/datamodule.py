@@ -68,7 +68,7 @@ class Steps(Dataset[StepWindows]):
         clip, partner = torch.from_numpy(indices.clip), torch.from_numpy(indices.partner)
         length = torch.minimum(self.bank.lengths[clip], self.bank.lengths[partner])
         start = self.input.first_sample(torch.from_numpy(indices.position))
-        both = self.bank.windows_int16(
+        both = self.bank.raw_windows(
             torch.cat([clip, partner]),
             torch.cat([start, start]),
             self.input.window_length,

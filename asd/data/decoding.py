@@ -1,45 +1,224 @@
-"""One recording as samples, or what is wrong with it. soundfile alone reads truncated files without a word."""
+"""One recording as samples of one channel at one rate, or what is wrong with it.
 
-import os
+Samples are counted in steps of 16 bit: full scale is 32768. Recordings of at most 16 bit stay int16, bit by bit; all
+others become float32 of the same unit, which 24-bit and float32 recordings fit into exactly.
+"""
+
+import hashlib
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import soundfile
 
+from asd.data.clips import WHOLE
+from asd.data.containers import open_whole
+
 FULL_SCALE = 32768
+FRAMES_AT_ONCE = 1 << 20  # of a long recording: its other channels are never held as a whole
+# Coded in at most 16 bit a sample; what they are decoded to fits int16 exactly.
+SIXTEEN_BIT = {"PCM_S8", "PCM_U8", "PCM_16", "ULAW", "ALAW", "IMA_ADPCM", "MS_ADPCM", "GSM610", "G721_32", "ALAC_16"}
+# Peaks that a recording may have, ±240 dB around full scale: beyond, float32 spectra lose it or overflow.
+QUIETEST, LOUDEST = 1e-12, 1e12
+
+Channel = int | Literal["error", "mean"]
 
 
-def read_waveform(path: Path, *, sample_rate: int, min_samples: int) -> np.ndarray:
-    """Reads one recording: mono, of the right rate, whole. PCM 16 stays as it is, bit by bit.
+@dataclass(frozen=True)
+class Decoding:
+    """How recordings become waveforms.
 
-    Args:
-        path: A WAV file.
-        sample_rate: That it must have, in Hz.
-        min_samples: That it must have.
+    Attributes:
+        sample_rate: Of the waveforms, in Hz.
+        min_samples: Fewest samples of a waveform.
+        channel: What is used of a recording with several channels: their "mean", one by its number from 0, or "error".
+        resample: Whether recordings of other rates are resampled (soxr, quality VHQ), instead of refused.
+    """
+
+    sample_rate: int
+    min_samples: int
+    channel: Channel = "error"
+    resample: bool = False
+
+    @property
+    def identity(self) -> tuple[object, ...]:
+        """What the samples of a usable recording depend on."""
+        return self.sample_rate, self.channel, self.resample
+
+
+@dataclass(frozen=True)
+class Recording:
+    """A decoded file.
+
+    Attributes:
+        samples: (samples,) int16 or float32, in steps of 16 bit.
+        sample_rate: Of the file, in Hz.
+        n_frames: Samples of the file, at its own rate.
+    """
+
+    samples: np.ndarray
+    sample_rate: int
+    n_frames: int
+
+
+def read_waveform(
+    path: Path, *, sample_rate: int, min_samples: int, channel: Channel = "error", resample: bool = False
+) -> np.ndarray:
+    """Reads one recording as a waveform; the arguments are those of `Decoding`.
 
     Returns:
-        (samples,) int16.
+        (samples,) int16 where the file has at most 16 bit a sample and needs no arithmetic, else float32; full scale
+        is 32768 in both.
 
     Raises:
-        ValueError: The file is missing, damaged, of another format, or silent from end to end.
+        ValueError: The file is missing, damaged, truncated, of another format, too short, or silent from end to end.
+    """
+    try:
+        decoding = Decoding(sample_rate, min_samples, channel, resample)
+        samples = read_recording(path, decoding).samples
+        check_waveform(samples, min_samples)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+    return samples
+
+
+def read_recording(path: Path, decoding: Decoding) -> Recording:
+    """Reads a file, of which clips may be parts.
+
+    Raises:
+        ValueError: It cannot be used; the message does not name it.
     """
     if path.exists() and not path.is_file():
-        raise ValueError(f"{path}: cannot be read as sound (not a regular file)")
+        raise ValueError("cannot be read as sound (not a regular file)")
     try:
-        missing = missing_bytes(path)
-        with soundfile.SoundFile(path) as sound:
-            check_format(path, sound, sample_rate)
-            promised = sound.frames
-            samples = read_int16(path, sound)
+        with open_whole(path) as sound:
+            check_format(sound.samplerate, sound.channels, decoding)
+            rate, promised = sound.samplerate, sound.frames
+            samples = read_channel(sound, decoding.channel)
     except (OSError, soundfile.SoundFileError) as error:
-        raise ValueError(f"{path}: cannot be read as sound ({error})") from None
-    if missing or len(samples) < promised:
-        raise ValueError(f"{path}: truncated; its header promises more sound than the file holds. Copy it again")
-    if len(samples) < min_samples:
-        raise ValueError(f"{path}: {too_short(len(samples), min_samples)}")
-    if samples.min() == samples.max():
-        raise ValueError(f"{path}: silent; all of its {len(samples)} samples are {samples[0]}")
-    return samples
+        raise ValueError(f"cannot be read as sound ({error})") from None
+    n_frames = len(samples)
+    if n_frames < promised < 2**62:  # beyond: libsndfile's word for a length that is not known
+        raise ValueError("truncated; its header promises more sound than the file holds. Copy it again")
+    if rate != decoding.sample_rate and n_frames:
+        samples = resampled(samples, rate, decoding.sample_rate)
+    return Recording(samples, rate, n_frames)
+
+
+def check_format(sample_rate: int, n_channels: int, decoding: Decoding) -> None:
+    """Raises ValueError where a recording has a rate or channels that the decoding does not provide for."""
+    if n_channels > 1 and decoding.channel == "error":
+        raise ValueError(
+            f"{n_channels} channels, and one is used: data.channel=mean takes their mean, data.channel=0 the first"
+        )
+    if isinstance(decoding.channel, int) and not 0 <= decoding.channel < n_channels:
+        raise ValueError(f"has no channel {decoding.channel}: data.channel must be from 0 to {n_channels - 1}")
+    if sample_rate != decoding.sample_rate and not decoding.resample:
+        raise ValueError(
+            f"{sample_rate} Hz, expected {decoding.sample_rate} Hz: data.sample_rate=resample converts it; "
+            + lost_by_resampling(sample_rate, decoding.sample_rate)
+        )
+
+
+def lost_by_resampling(sample_rate: int, to: int) -> str:
+    """What another rate does to the sound, in words."""
+    if to < sample_rate:
+        return f"nothing above {to / 2000:g} kHz is left of it"
+    return f"it has nothing above {sample_rate / 2000:g} kHz, unlike recordings made at {to} Hz"
+
+
+def read_channel(sound: soundfile.SoundFile, channel: Channel) -> np.ndarray:
+    """The samples of one channel of an open recording, or of their mean.
+
+    Raises:
+        ValueError: There are non-finite values, or peaks out of every range.
+    """
+    dtype, unit = ("int16", FULL_SCALE) if sound.subtype in SIXTEEN_BIT else ("float64", 1)
+    blocks, n_read, peak = [], FRAMES_AT_ONCE, 0.0
+    while n_read == FRAMES_AT_ONCE:
+        block = read_block(sound, dtype)
+        n_read = len(block)
+        values = one_channel(block, channel)
+        if values.dtype != np.int16:
+            peak = max(peak, check_peak(values / unit))
+            values = (values * (FULL_SCALE / unit)).astype(np.float32)
+        blocks.append(values)
+    if 0 < peak < QUIETEST:
+        raise ValueError(f"its samples reach {peak:g} of full scale: less than {QUIETEST:g} is nothing but rounding")
+    return np.concatenate(blocks)
+
+
+def read_block(sound: soundfile.SoundFile, dtype: str) -> np.ndarray:
+    """The next (frames, channels) of a recording, fewer at its end.
+
+    Raises:
+        ValueError: The decoder does not understand what follows.
+    """
+    try:
+        return np.asarray(sound.read(FRAMES_AT_ONCE, dtype=dtype, always_2d=True))
+    except soundfile.SoundFileError as error:
+        raise ValueError(f"damaged or truncated; cannot be read as sound to its end ({error})") from None
+
+
+def one_channel(block: np.ndarray, channel: Channel) -> np.ndarray:
+    """(frames,) of (frames, channels)."""
+    if channel == "mean" and block.shape[1] > 1:
+        with np.errstate(invalid="ignore", over="ignore"):  # what comes of them is refused
+            return np.asarray(block.mean(axis=1, dtype=np.float64))
+    return np.ascontiguousarray(block[:, channel if isinstance(channel, int) else 0])
+
+
+def check_peak(values: np.ndarray) -> float:
+    """The largest magnitude of samples.
+
+    Raises:
+        ValueError: It is not finite, or too large for spectra in float32.
+    """
+    peak = float(np.abs(values).max(initial=0))
+    if not np.isfinite(peak):
+        raise ValueError("holds non-finite values (NaN or infinite)")
+    if peak > LOUDEST:
+        raise ValueError(f"its samples reach {peak:g} times full scale: more than {LOUDEST:g} is damage")
+    return peak
+
+
+def resampled(samples: np.ndarray, sample_rate: int, to: int) -> np.ndarray:
+    """Samples at another rate, float32: soxr's VHQ, flat to 0.91 of the lower rate's half, beyond it −140 dB or less."""
+    import soxr  # few need it
+
+    return np.asarray(soxr.resample(samples.astype(np.float32), sample_rate, to, quality="VHQ"))
+
+
+def cut(recording: Recording, start: int, stop: int, sample_rate: int) -> np.ndarray:
+    """A part of a recording.
+
+    Args:
+        recording: Decoded as a whole.
+        start: First sample, at the file's rate.
+        stop: The sample after the last one, at the file's rate; −1: the end.
+        sample_rate: That the recording was resampled to, in Hz.
+
+    Raises:
+        ValueError: The file does not reach there.
+    """
+    if (start, stop) == WHOLE:
+        return recording.samples
+    stop = recording.n_frames if stop == WHOLE[1] else stop
+    if not 0 <= start < stop <= recording.n_frames:
+        raise ValueError(f"asks for samples {start} to {stop} of a file of {recording.n_frames}")
+    first, last = (round(at * sample_rate / recording.sample_rate) for at in (start, stop))
+    return recording.samples[first:last]
+
+
+def check_waveform(samples: np.ndarray, min_samples: int) -> None:
+    """Raises ValueError where samples are too few or hold no sound."""
+    if len(samples) < min_samples or len(samples) == 0:
+        raise ValueError(too_short(len(samples), min_samples))
+    low, high = samples.min(), samples.max()
+    if low == high:
+        unit = "" if samples.dtype == np.int16 or not low else f"/{FULL_SCALE} of full scale, as far as float32 tells"
+        raise ValueError(f"silent; all of its {len(samples)} samples are {float(low):g}{unit}")
 
 
 def too_short(n_samples: int, min_samples: int) -> str:
@@ -49,42 +228,7 @@ def too_short(n_samples: int, min_samples: int) -> str:
     return f"too short, {n_samples} samples; one piece needs {min_samples}"
 
 
-def missing_bytes(path: Path) -> int:
-    """Bytes that a WAV file's header promises and the file does not hold; soundfile reads the rest without a word."""
-    size = path.stat().st_size
+def content_digest(path: Path) -> bytes:
+    """SHA-256 of a file's bytes: the same wherever it lies and whenever it was written."""
     with open(path, "rb") as file:
-        head = file.read(12)
-        if head[:4] != b"RIFF" or head[8:] != b"WAVE":
-            return 0
-        while len(chunk := file.read(8)) == 8:
-            length = int.from_bytes(chunk[4:], "little")
-            if chunk[:4] == b"data":
-                return max(0, file.tell() + length - size)
-            file.seek(length + length % 2, os.SEEK_CUR)
-    return 0
-
-
-def check_format(path: Path, sound: soundfile.SoundFile, sample_rate: int) -> None:
-    """Raises ValueError where a recording has several channels or another sampling rate."""
-    if sound.channels != 1:
-        raise ValueError(f"{path}: {sound.channels} channels; recordings have 1. Extract one channel")
-    if sound.samplerate != sample_rate:
-        raise ValueError(f"{path}: {sound.samplerate} Hz, expected {sample_rate} Hz. Nothing is resampled here")
-
-
-def read_int16(path: Path, sound: soundfile.SoundFile) -> np.ndarray:
-    """The samples of an open recording as int16.
-
-    Raises:
-        ValueError: Floating-point samples that are not finite or beyond ±1.
-    """
-    if sound.subtype not in ("FLOAT", "DOUBLE"):
-        return sound.read(dtype="int16")
-    values = sound.read(dtype="float64")
-    if not np.isfinite(values).all():
-        raise ValueError(f"{path}: holds values that are no numbers (NaN or infinite)")
-    if len(values) and np.abs(values).max() > 1:
-        raise ValueError(
-            f"{path}: floating-point samples reach {np.abs(values).max():g}; full scale is 1. Scale it down"
-        )
-    return np.clip(np.rint(values * FULL_SCALE), -FULL_SCALE, FULL_SCALE - 1).astype(np.int16)
+        return hashlib.file_digest(file, "sha256").digest()

@@ -1,25 +1,12 @@
 """The recordings of a machine as a run uses them: found on disk, simulated where asked, decoded, bad ones left out."""
 
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from asd.data.bad_clips import OnBadClip, Usable, open_usable
 from asd.data.clips import ClipTable
+from asd.data.decoding import Decoding
 from asd.data.waveforms import WaveformBank
-
-
-@dataclass(frozen=True)
-class Decoding:
-    """What a run asks of a recording.
-
-    Attributes:
-        sample_rate: In Hz.
-        min_samples: Of the shortest clip.
-    """
-
-    sample_rate: int
-    min_samples: int
 
 
 def open_recordings(
@@ -29,7 +16,7 @@ def open_recordings(
 
     Args:
         table: All clips of a machine.
-        decoding: What is asked of them.
+        decoding: How they become waveforms.
         cache: Folder for the decoded samples.
         on_bad_clip: error or skip.
         progress: Whether to show a progress bar.
@@ -37,18 +24,5 @@ def open_recordings(
     Raises:
         ValueError: As of `open_usable`.
     """
-    open_bank = partial(
-        WaveformBank.open,
-        cache=cache,
-        sample_rate=decoding.sample_rate,
-        min_samples=decoding.min_samples,
-        progress=progress,
-    )
-    return open_usable(
-        table,
-        cache,
-        open_bank,
-        on_bad_clip=on_bad_clip,
-        sample_rate=decoding.sample_rate,
-        min_samples=decoding.min_samples,
-    )
+    open_bank = partial(WaveformBank.open, cache=cache, decoding=decoding, progress=progress)
+    return open_usable(table, cache, open_bank, decoding, on_bad_clip=on_bad_clip)

@@ -86,7 +86,7 @@ class Embedder:
         margin = self.input.margin
         rows = torch.tensor(clips)
         length = int(bank.lengths[clips[0]]) + 2 * margin
-        padded = bank.windows_int16(rows, torch.full_like(rows, -margin), length, pad=self.input.pad)
+        padded = bank.raw_windows(rows, torch.full_like(rows, -margin), length, pad=self.input.pad)
         samples = padded.to(self.device, non_blocking=True).float()
         pieces = self.input.of_clips(samples, self.stride, FULL_SCALE)
         in_full = self.precision is torch.float32

@@ -10,6 +10,7 @@ import torch
 
 from asd.data.clips import scan_machine
 from asd.data.datamodule import MachineDataModule, StepNumbers
+from asd.data.decoding import Decoding
 from asd.data.sampling import BalancedSource
 from asd.data.waveforms import WaveformBank
 from asd.features.input import SpectrogramPieces
@@ -29,7 +30,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> MachineDataModule:
 
 def build(root: Path, cache: Path, workers: int = 0) -> MachineDataModule:
     table = scan_machine(root, "fan")
-    bank = WaveformBank.open(table, cache, sample_rate=16_000, min_samples=INPUT.min_samples, progress=False)
+    bank = WaveformBank.open(table, cache, Decoding(16_000, INPUT.min_samples), progress=False)
     positions = np.array([INPUT.n_positions(int(length)) for length in bank.lengths])
     plan = BalancedSource(table, batch_size=6, mix_range=(0.0, 0.5), mix_probability=1.0, n_positions=positions, seed=3)
     return MachineDataModule(bank, plan, INPUT, workers=workers)

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from asd.data.clips import scan_machine
+from asd.data.decoding import Decoding
 from asd.data.placement import place
 from asd.data.waveforms import WaveformBank
 from tests.support.factory import make_machine
@@ -17,7 +18,7 @@ CPU, GPU = torch.device("cpu"), torch.device("cuda")
 @pytest.fixture
 def bank(tmp_path: Path) -> WaveformBank:
     table = scan_machine(make_machine(tmp_path / "data"), "fan")
-    return WaveformBank.open(table, tmp_path / "cache", sample_rate=16_000, min_samples=1, progress=False)
+    return WaveformBank.open(table, tmp_path / "cache", Decoding(16_000, 1), progress=False)
 
 
 def test_windows_are_the_same_from_memory(bank: WaveformBank) -> None:
@@ -25,8 +26,8 @@ def test_windows_are_the_same_from_memory(bank: WaveformBank) -> None:
     assert inside.file is None
     assert inside.samples.data_ptr() != bank.samples.data_ptr()
     clip, start = torch.tensor([0, 3]), torch.tensor([-50, 23_000])
-    expected = bank.windows_int16(clip, start, 2000, pad="reflect")
-    assert torch.equal(inside.windows_int16(clip, start, 2000, pad="reflect"), expected)
+    expected = bank.raw_windows(clip, start, 2000, pad="reflect")
+    assert torch.equal(inside.raw_windows(clip, start, 2000, pad="reflect"), expected)
 
 
 def test_on_a_cpu_the_map_stays(bank: WaveformBank) -> None:

@@ -1,6 +1,7 @@
 """The waveform bank: decoding, its cache, and windows against a plain loop."""
 
 import pickle
+import zlib
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing import get_context
@@ -12,12 +13,13 @@ import pytest
 import soundfile
 import torch
 
-from asd.data import decoding, waveforms
+from asd.data import bank_file, decoding
 from asd.data.clips import ClipTable, scan_machine
-from asd.data.decoding import read_waveform
+from asd.data.decoding import Decoding, read_waveform
 from asd.data.waveforms import WaveformBank
 
 RATE = 16000
+FOOTER = bank_file.FOOTER.itemsize
 
 
 def samples(n: int, seed: int = 0) -> np.ndarray:
@@ -41,8 +43,7 @@ def open_bank(root: Path, *, min_samples: int = 100, progress: bool = False, thr
     return WaveformBank.open(
         scan_machine(root, "fan"),
         root / "cache",
-        sample_rate=RATE,
-        min_samples=min_samples,
+        Decoding(RATE, min_samples),
         threads=threads,
         progress=progress,
     )
@@ -83,7 +84,7 @@ def test_clips_are_decoded_once_bit_by_bit(tmp_path: Path, monkeypatch: pytest.M
 def test_real_clips_are_decoded_as_soundfile_does(shared: Path, tmp_path: Path) -> None:
     table = scan_machine(shared / "mimii_fan", "fan")
     table = table.select(table.section == 1)
-    bank = WaveformBank.open(table, tmp_path, sample_rate=RATE, min_samples=17918, progress=False)
+    bank = WaveformBank.open(table, tmp_path, Decoding(RATE, 17918), progress=False)
     assert set(bank.lengths.tolist()) == {160000}
     for row, clip in enumerate(all_clips(bank)):
         assert np.array_equal(clip, soundfile.read(table.absolute(row), dtype="int16")[0])
@@ -117,15 +118,28 @@ def damaged_in_the_middle(file: Path) -> None:
 
 def damaged_lengths(file: Path) -> None:
     content = bytearray(file.read_bytes())
-    content[-60] ^= 1
+    content[-100] ^= 1
     file.write_bytes(content)
 
 
 def other_lengths_of_the_same_sum(file: Path) -> None:
-    content = file.read_bytes()
-    lengths = np.frombuffer(content[-64:-40], np.int64).copy()
-    lengths[:2] = lengths[1::-1]
-    file.write_bytes(content[:-64] + lengths.tobytes() + content[-40:])
+    content = bytearray(file.read_bytes())
+    clips = np.frombuffer(content, bank_file.CLIP, 3, len(content) - FOOTER - 3 * bank_file.CLIP.itemsize)
+    clips["length"][:2] = clips["length"][1::-1].copy()
+    vouch_for_rows(content)
+    file.write_bytes(content)
+
+
+def vouch_for_rows(content: bytearray) -> None:
+    """A forged checksum of what is said of the three clips."""
+    rows = content[-FOOTER - 3 * bank_file.CLIP.itemsize : -FOOTER]
+    np.frombuffer(content, bank_file.FOOTER, 1, len(content) - FOOTER)["checksum"][0] = zlib.crc32(rows)
+
+
+def another_itemsize(file: Path) -> None:
+    content = bytearray(file.read_bytes())
+    np.frombuffer(content, bank_file.FOOTER, 1, len(content) - FOOTER)["itemsize"][0] = 8
+    file.write_bytes(content)
 
 
 @pytest.mark.parametrize(
@@ -134,6 +148,7 @@ def other_lengths_of_the_same_sum(file: Path) -> None:
         damaged_in_the_middle,
         damaged_lengths,
         other_lengths_of_the_same_sum,
+        another_itemsize,
         lambda file: file.write_bytes(file.read_bytes()[:3000]),
         lambda file: file.write_bytes(file.read_bytes()[:-8]),
         lambda file: file.write_bytes(file.read_bytes()[2:]),
@@ -154,14 +169,14 @@ def test_a_damaged_cache_is_made_again(tmp_path: Path, damage: Callable[[Path], 
 
 def test_a_disk_that_loses_what_is_written_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make_set(tmp_path)
-    monkeypatch.setattr(waveforms, "seal", lambda n_clips: b"x" * 15)
+    monkeypatch.setattr(bank_file.BankWriter, "finish", lambda self: self.target.write(b"x"))
     with pytest.raises(OSError, match=r"bank: does not hold what was just written"):
         open_bank(tmp_path)
 
 
 def test_an_interrupted_decoding_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make_set(tmp_path)
-    monkeypatch.setattr(waveforms, "read_waveform", no_decoding)
+    monkeypatch.setattr(bank_file, "read_recording", no_decoding)
     with pytest.raises(AssertionError, match="decoded again"):
         open_bank(tmp_path)
     assert banks(tmp_path / "cache") == []
@@ -185,11 +200,11 @@ def test_workers_read_the_same_file(tmp_path: Path, method: str) -> None:
     clip, start = torch.tensor([0, 1]), torch.tensor([-5, 49_990])
     with ProcessPoolExecutor(1, get_context(method)) as pool:
         found = pool.submit(window_lists, bank, clip.tolist(), start.tolist()).result()
-    assert found == bank.windows_int16(clip, start, 100, pad="reflect").tolist()
+    assert found == bank.raw_windows(clip, start, 100, pad="reflect").tolist()
 
 
 def window_lists(bank: WaveformBank, clip: list[int], start: list[int]) -> list[list[int]]:
-    return bank.windows_int16(torch.tensor(clip), torch.tensor(start), 100, pad="reflect").tolist()
+    return bank.raw_windows(torch.tensor(clip), torch.tensor(start), 100, pad="reflect").tolist()
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="no /proc")
@@ -222,7 +237,7 @@ def test_a_bank_on_another_device(tmp_path: Path) -> None:
     moved = open_bank(tmp_path).to("meta")
     assert moved.file is None
     assert moved.samples.device.type == "meta"
-    found = moved.windows_int16(torch.tensor([0, 1]), torch.tensor([-5, 10]), 100, pad="reflect")
+    found = moved.raw_windows(torch.tensor([0, 1]), torch.tensor([-5, 10]), 100, pad="reflect")
     assert (found.device.type, found.shape) == ("meta", (2, 100))
 
 
@@ -371,7 +386,7 @@ def test_windows_against_a_plain_loop(pad: str, length: int) -> None:
     bank = WaveformBank.from_arrays(clips)
     rows = [(clip, first) for clip in range(4) for first in range(-35, 45)]
     clip, first = (torch.tensor(column) for column in zip(*rows, strict=True))
-    found = bank.windows_int16(clip, first, length, pad=pad)
+    found = bank.raw_windows(clip, first, length, pad=pad)
     assert found.dtype is torch.int16
     for row, (which, start) in enumerate(rows):
         assert found[row].tolist() == plain_window(clips[which], start, length, pad), (which, start)
@@ -381,7 +396,7 @@ def test_windows_against_a_plain_loop(pad: str, length: int) -> None:
 def test_a_mixed_pair_ends_with_the_shorter_clip(pad: str) -> None:
     clips = [samples(n, n) for n in (30, 20)]
     bank = WaveformBank.from_arrays(clips)
-    found = bank.windows_int16(
+    found = bank.raw_windows(
         torch.tensor([0, 1, 0]), torch.tensor([5, 5, 5]), 18, pad=pad, clip_length=torch.tensor([20, 20, 30])
     )
     assert found[0].tolist() == plain_window(clips[0][:20], 5, 18, pad)
@@ -391,7 +406,7 @@ def test_a_mixed_pair_ends_with_the_shorter_clip(pad: str) -> None:
 
 def test_a_clip_of_one_sample_is_reflected_into_itself() -> None:
     bank = WaveformBank.from_arrays([np.array([7], np.int16), np.array([9], np.int16)])
-    assert bank.windows_int16(torch.tensor([0]), torch.tensor([-2]), 5, pad="reflect").tolist() == [[7] * 5]
+    assert bank.raw_windows(torch.tensor([0]), torch.tensor([-2]), 5, pad="reflect").tolist() == [[7] * 5]
 
 
 def test_waveforms_lie_between_minus_one_and_one() -> None:
@@ -406,7 +421,7 @@ def test_windows_do_not_change_the_bank(tmp_path: Path) -> None:
     bank = open_bank(tmp_path)
     for pad in ("reflect", "zeros"):
         bank.windows(torch.tensor([0, 1]), torch.tensor([-10, 10]), 100, pad=pad).zero_()
-        bank.windows_int16(torch.tensor([2]), torch.tensor([0]), 800, pad=pad).zero_()
+        bank.raw_windows(torch.tensor([2]), torch.tensor([0]), 800, pad=pad).zero_()
     assert holds(bank, clips)
 
 
@@ -430,15 +445,15 @@ def test_windows_on_a_gpu() -> None:
 def test_a_table_may_hold_some_of_the_clips(tmp_path: Path) -> None:
     clips = make_set(tmp_path)
     table: ClipTable = scan_machine(tmp_path, "fan").select(np.array([2, 0]))
-    bank = WaveformBank.open(table, tmp_path / "cache", sample_rate=RATE, min_samples=1, progress=False)
+    bank = WaveformBank.open(table, tmp_path / "cache", Decoding(RATE, 1), progress=False)
     assert holds(bank, [clips[2], clips[0]])
 
 
 def test_two_that_need_a_bank_decode_it_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clips = make_set(tmp_path)
     made = []
-    original = waveforms.decode_all
-    monkeypatch.setattr(waveforms, "decode_all", lambda *arguments: (made.append(1), original(*arguments)))
+    original = bank_file.decode_all
+    monkeypatch.setattr(bank_file, "decode_all", lambda *arguments: made.append(1) or original(*arguments))
     with ThreadPoolExecutor(4) as pool:
         opened = list(pool.map(lambda _: open_bank(tmp_path), range(4)))
     assert made == [1]

@@ -12,6 +12,7 @@ from scipy.stats import spearmanr
 from sklearn.metrics import roc_auc_score
 
 from asd.data.clips import ClipTable, scan_machine
+from asd.data.decoding import Decoding
 from asd.data.waveforms import WaveformBank
 from asd.evaluation import score_sections
 from asd.experiment import train
@@ -47,7 +48,7 @@ def test_fast_scores_are_the_slow_ones(tmp_path: Path, workplace: Path, job: Job
     root = make_machine(tmp_path / "more", source=8, test=12)
     run = train(job("train", "data.root=more", "trainer.max_steps=30", "input.scale=log"))
     table = scan_machine(root, "fan")
-    bank = WaveformBank.open(table, tmp_path / "cache", sample_rate=16_000, min_samples=1, progress=False)
+    bank = WaveformBank.open(table, tmp_path / "cache", Decoding(16_000, 1), progress=False)
     slow = scores(plain_embedder(run.checkpoint), bank, table)
     fast = scores(load_embedder(run.checkpoint, CPU, precision), bank, table)
     assert not np.array_equal(slow, fast)
