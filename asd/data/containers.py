@@ -100,8 +100,31 @@ def open_whole(path: Path) -> Iterator[soundfile.SoundFile]:
             for extent in unknown:
                 length = struct.pack(extent.field, size - extent.start + extent.counted)
                 content[extent.field_at : extent.field_at + len(length)] = length
-            with soundfile.SoundFile(content) as sound:
+            with soundfile.SoundFile(MappedFile(content)) as sound:
                 yield sound
+
+
+class MappedFile:
+    """A file in memory as soundfile asks for one: unlike an mmap, it may be sought beyond its end."""
+
+    def __init__(self, content: mmap.mmap) -> None:
+        self.content = content
+        self.at = 0
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Goes to a byte, counted from the start, from here or from the end."""
+        self.at = offset + (0, self.at, len(self.content))[whence]
+        return self.at
+
+    def tell(self) -> int:
+        """The next byte that is read."""
+        return self.at
+
+    def read(self, size: int) -> bytes:
+        """The next bytes; fewer at the end."""
+        found = self.content[self.at : self.at + size]
+        self.at += len(found)
+        return found
 
 
 def ends_with_file(extent: Extent, size: int) -> bool:

@@ -1,7 +1,7 @@
 """One recording as samples of one channel at one rate, or what is wrong with it.
 
-Samples are counted in steps of 16 bit: full scale is 32768. Recordings of at most 16 bit stay int16, bit by bit; all
-others become float32 of the same unit, which 24-bit and float32 recordings fit into exactly.
+Samples are counted in steps of 16 bit: full scale is 32768. Recordings whose samples are whole steps are int16, bit by
+bit; all others are float32 of the same unit, which holds 24-bit and float32 recordings exactly.
 """
 
 import hashlib
@@ -17,6 +17,7 @@ from asd.data.containers import open_whole
 
 FULL_SCALE = 32768
 FRAMES_AT_ONCE = 1 << 20  # of a long recording: its other channels are never held as a whole
+UNKNOWN_FRAMES = 2**62  # libsndfile's count is above this where FLAC's is 0, and its decoder then fails at the end
 # Coded in at most 16 bit a sample; what they are decoded to fits int16 exactly.
 SIXTEEN_BIT = {"PCM_S8", "PCM_U8", "PCM_16", "ULAW", "ALAW", "IMA_ADPCM", "MS_ADPCM", "GSM610", "G721_32", "ALAC_16"}
 # Peaks that a recording may have, ±240 dB around full scale: beyond, float32 spectra lose it or overflow.
@@ -68,8 +69,7 @@ def read_waveform(
     """Reads one recording as a waveform; the arguments are those of `Decoding`.
 
     Returns:
-        (samples,) int16 where the file has at most 16 bit a sample and needs no arithmetic, else float32; full scale
-        is 32768 in both.
+        (samples,) int16 where all of them are whole steps of 16 bit, else float32; full scale is 32768 in both.
 
     Raises:
         ValueError: The file is missing, damaged, truncated, of another format, too short, or silent from end to end.
@@ -95,11 +95,13 @@ def read_recording(path: Path, decoding: Decoding) -> Recording:
         with open_whole(path) as sound:
             check_format(sound.samplerate, sound.channels, decoding)
             rate, promised = sound.samplerate, sound.frames
+            if promised >= UNKNOWN_FRAMES:
+                raise ValueError("its header does not say how long it is (FLAC from a pipe); write it to a file anew")
             samples = read_channel(sound, decoding.channel)
     except (OSError, soundfile.SoundFileError) as error:
         raise ValueError(f"cannot be read as sound ({error})") from None
     n_frames = len(samples)
-    if n_frames < promised < 2**62:  # beyond: libsndfile's word for a length that is not known
+    if n_frames < promised:
         raise ValueError("truncated; its header promises more sound than the file holds. Copy it again")
     if rate != decoding.sample_rate and n_frames:
         samples = resampled(samples, rate, decoding.sample_rate)
@@ -146,7 +148,7 @@ def read_channel(sound: soundfile.SoundFile, channel: Channel) -> np.ndarray:
         blocks.append(values)
     if 0 < peak < QUIETEST:
         raise ValueError(f"its samples reach {peak:g} of full scale: less than {QUIETEST:g} is nothing but rounding")
-    return np.concatenate(blocks)
+    return narrowed(np.concatenate(blocks))
 
 
 def read_block(sound: soundfile.SoundFile, dtype: str) -> np.ndarray:
@@ -167,6 +169,14 @@ def one_channel(block: np.ndarray, channel: Channel) -> np.ndarray:
         with np.errstate(invalid="ignore", over="ignore"):  # what comes of them is refused
             return np.asarray(block.mean(axis=1, dtype=np.float64))
     return np.ascontiguousarray(block[:, channel if isinstance(channel, int) else 0])
+
+
+def narrowed(samples: np.ndarray) -> np.ndarray:
+    """Samples as int16 where that changes none of them."""
+    if samples.dtype == np.int16 or not -FULL_SCALE <= samples.min(initial=0) <= samples.max(initial=0) < FULL_SCALE:
+        return samples
+    steps = samples.astype(np.int16)
+    return steps if np.array_equal(steps, samples) else samples
 
 
 def check_peak(values: np.ndarray) -> float:

@@ -1,9 +1,13 @@
 """The waveform bank: decoding, its cache, and windows against a plain loop."""
 
+import os
 import pickle
+import shutil
 import zlib
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from dataclasses import replace
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -14,9 +18,11 @@ import soundfile
 import torch
 
 from asd.data import bank_file, decoding
+from asd.data.bad_clips import BadClipsError, open_usable
 from asd.data.clips import ClipTable, scan_machine
 from asd.data.decoding import Decoding, read_waveform
 from asd.data.waveforms import WaveformBank
+from tests.support.factory import make_machine
 
 RATE = 16000
 FOOTER = bank_file.FOOTER.itemsize
@@ -272,11 +278,11 @@ BAD: dict[str, tuple[Callable[[Path], Any], str]] = {
     "truncated after an odd chunk": (write_odd_chunks_truncated, "truncated"),
     "header only": (write_header_only, r"holds no sound \(0 samples\)"),
     "no data": (write_without_data_chunk, "cannot be read as sound|holds no sound"),
-    "stereo": (lambda path: soundfile.write(path, samples(2000).reshape(-1, 2), RATE), "2 channels; recordings have 1"),
+    "stereo": (lambda path: soundfile.write(path, samples(2000).reshape(-1, 2), RATE), "2 channels, and one is used"),
     "wrong rate": (lambda path: soundfile.write(path, samples(1000), 22050), "22050 Hz, expected 16000 Hz"),
-    "not a number": (lambda path: write_floats(path, np.nan), "no numbers"),
-    "infinite": (lambda path: write_floats(path, -np.inf), "no numbers"),
-    "too loud": (lambda path: write_floats(path, 0.5, -1.5), "reach 1.5; full scale is 1"),
+    "not a number": (lambda path: write_floats(path, np.nan), "non-finite values"),
+    "infinite": (lambda path: write_floats(path, -np.inf), "non-finite values"),
+    "too loud": (lambda path: write_floats(path, 0.5, -1.5e12), r"reach 1\.5e\+12 times full scale"),
     "too short": (lambda path: soundfile.write(path, samples(99), RATE), "too short, 99 samples; one piece needs 100"),
     "silent": (lambda path: soundfile.write(path, np.zeros(1000, np.int16), RATE), "silent; all of its 1000 samples"),
     "constant": (lambda path: soundfile.write(path, np.full(1000, -7, np.int16), RATE), "samples are -7"),
@@ -338,26 +344,6 @@ def test_a_clip_may_be_silent_for_a_while(tmp_path: Path) -> None:
     sound[250] = 1
     soundfile.write(clip_path(tmp_path, 0), sound, RATE)
     assert holds(open_bank(tmp_path), [sound])
-
-
-@pytest.mark.parametrize(("subtype", "tolerance"), [("PCM_24", 1), ("PCM_32", 1), ("FLOAT", 0), ("DOUBLE", 0)])
-def test_other_formats_are_converted(tmp_path: Path, subtype: str, tolerance: int) -> None:
-    sound = samples(1000)
-    soundfile.write(tmp_path / "a.wav", sound / 32768, RATE, subtype=subtype)
-    found = read_waveform(tmp_path / "a.wav", sample_rate=RATE, min_samples=1)
-    assert found.dtype == np.int16
-    assert np.abs(found.astype(int) - sound).max() <= tolerance
-
-
-def test_full_scale_of_floating_point_fits(tmp_path: Path) -> None:
-    write_floats(tmp_path / "a.wav", 1.0, -1.0)
-    found = read_waveform(tmp_path / "a.wav", sample_rate=RATE, min_samples=1)
-    assert found[500:502].tolist() == [32767, -32768]
-
-
-def test_other_containers_are_read(tmp_path: Path) -> None:
-    soundfile.write(tmp_path / "a.flac", samples(1000), RATE)
-    assert np.array_equal(read_waveform(tmp_path / "a.flac", sample_rate=RATE, min_samples=1), samples(1000))
 
 
 def test_paths_with_spaces_and_other_scripts(tmp_path: Path) -> None:
@@ -471,3 +457,170 @@ def test_what_a_killed_process_decoded_is_cleared_away(tmp_path: Path) -> None:
     bank.unlink()
     open_bank(tmp_path)
     assert sorted(banks(tmp_path / "cache")) == sorted([bank, other])
+
+
+def write_float_clip(root: Path, index: int, n: int = 700) -> np.ndarray:
+    """A quiet recording of 32-bit floating point, in steps of 16 bit."""
+    sound = (np.random.default_rng(index).standard_normal(n) * 1e-5).astype(np.float32)
+    soundfile.write(clip_path(root, index), sound, RATE, subtype="FLOAT")
+    return sound * np.float32(32768)
+
+
+@pytest.mark.parametrize("n_before", [0, 1, 3])
+def test_one_clip_that_needs_it_makes_all_of_a_bank_float32(tmp_path: Path, n_before: int) -> None:
+    clips = make_set(tmp_path)
+    wide = write_float_clip(tmp_path, 3)
+    wider = write_float_clip(tmp_path, 4, 2000)
+    table = scan_machine(tmp_path, "fan").select(np.array([*range(n_before), 3, *range(n_before, 3), 4]))
+    bank = WaveformBank.open(table, tmp_path / "cache", Decoding(RATE, 1), progress=False)
+    expected = [*clips[:n_before], wide, *clips[n_before:], wider]
+    assert bank.samples.dtype is torch.float32
+    assert holds(bank, expected)
+    again = WaveformBank.open(table, tmp_path / "cache", Decoding(RATE, 1), progress=False)
+    assert holds(pickle.loads(pickle.dumps(again)), expected)
+
+
+@pytest.mark.parametrize("pad", ["reflect", "zeros"])
+def test_windows_are_the_same_numbers_in_either_type(pad: str) -> None:
+    clips = [samples(n, n) for n in (300, 200)]
+    narrow = WaveformBank.from_arrays(clips)
+    wide = WaveformBank.from_arrays([*clips, np.array([0.25], np.float32)])
+    assert (narrow.samples.dtype, wide.samples.dtype) == (torch.int16, torch.float32)
+    where = torch.tensor([0, 1, 0, 1]), torch.tensor([-20, 150, 10, 20])
+    assert torch.equal(wide.raw_windows(*where, 90, pad=pad), narrow.raw_windows(*where, 90, pad=pad).float())
+    assert torch.equal(wide.windows(*where, 90, pad=pad), narrow.windows(*where, 90, pad=pad))
+    before = wide.samples.clone()
+    wide.windows(*where, 90, pad=pad).zero_()
+    assert torch.equal(wide.samples, before)
+
+
+def parts_of(table: ClipTable, rows: list[int], start: list[int], stop: list[int]) -> ClipTable:
+    """A table of parts of files."""
+    return replace(table.select(np.array(rows)), start=np.array(start), stop=np.array(stop))
+
+
+def test_clips_are_parts_of_a_long_recording_that_is_decoded_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clips = make_set(tmp_path, (5000, 300))
+    opened = []
+    original = bank_file.read_recording
+    monkeypatch.setattr(bank_file, "read_recording", lambda path, how: opened.append(path.name) or original(path, how))
+    table = parts_of(scan_machine(tmp_path, "fan"), [0, 0, 0, 1], [0, 1000, 4000, 0], [2000, 3000, -1, -1])
+    bank = WaveformBank.open(table, tmp_path / "cache", Decoding(RATE, 100), progress=False)
+    long, short = clips
+    assert holds(bank, [long[:2000], long[1000:3000], long[4000:], short])
+    assert bank.lengths.tolist() == [2000, 2000, 1000, 300]
+    assert len(opened) == 2
+    others = replace(table, start=table.start + 1)
+    assert WaveformBank.open(others, tmp_path / "cache", Decoding(RATE, 100), progress=False).file != bank.file
+
+
+def test_parts_of_a_resampled_recording_lie_where_they_were(tmp_path: Path) -> None:
+    time = np.arange(3 * 48_000) / 48_000
+    sound = (9000 * np.sin(2 * np.pi * 440 * time) * time).astype(np.int16)
+    soundfile.write(clip_path(tmp_path, 0), sound, 48_000)
+    table = parts_of(scan_machine(tmp_path, "fan"), [0, 0], [24_000, 96_001], [72_000, -1])
+    bank = WaveformBank.open(table, tmp_path / "cache", Decoding(RATE, 100, resample=True), progress=False)
+    assert bank.lengths.tolist() == [16_000, 16_000]
+    for clip, first in zip(all_clips(bank), (8_000, 32_000), strict=True):
+        at = np.arange(first, first + 16_000) / RATE
+        inner = slice(None, -200)  # the end of the file rings
+        assert np.abs(clip - 9000 * np.sin(2 * np.pi * 440 * at) * at)[inner].max() < 2
+
+
+def test_unusable_parts_are_named_and_left_out_alone(tmp_path: Path) -> None:
+    sound = samples(5000)
+    sound[2000:4000] = 0
+    soundfile.write(clip_path(tmp_path, 0), sound, RATE)
+    soundfile.write(clip_path(tmp_path, 1), samples(3000, 1), RATE)
+    write_truncated(clip_path(tmp_path, 2))
+    table = parts_of(
+        scan_machine(tmp_path, "fan"), [0, 0, 0, 0, 1, 1, 2, 2], [0, 2000, 4000, 4950, 0, 0, 0, 200],
+        [2000, 4000, 6000, -1, 1000, -1, 200, 400],
+    )  # fmt: skip
+    open_parts = partial(WaveformBank.open, cache=tmp_path / "cache", decoding=Decoding(RATE, 100), progress=False)
+    with pytest.raises(BadClipsError) as caught:
+        open_parts(table)
+    name = table.path[0]
+    assert caught.value.why.keys() == {
+        f"{name}[2000:4000]", f"{name}[4000:6000]", f"{name}[4950:-1]", str(table.path[6])
+    }  # fmt: skip
+    assert "silent; all of its 2000 samples are 0" in caught.value.why[f"{name}[2000:4000]"]
+    assert "asks for samples 4000 to 6000 of a file of 5000" in caught.value.why[f"{name}[4000:6000]"]
+    assert "too short, 50 samples" in caught.value.why[f"{name}[4950:-1]"]
+    for _ in range(2):  # found, then read from the list that was kept
+        usable = open_usable(table, tmp_path / "cache", open_parts, Decoding(RATE, 100), on_bad_clip="skip")
+        assert usable.table.clip_names.tolist() == [f"{name}[0:2000]", f"{table.path[4]}[0:1000]", table.path[4]]
+        assert usable.skipped == dict(sorted(caught.value.why.items()))
+
+
+def test_resampled_clips_are_announced_whenever_they_are_used(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_set(tmp_path)
+    soundfile.write(clip_path(tmp_path, 1), samples(4000), 44_100)
+    soundfile.write(clip_path(tmp_path, 2), samples(4000), 8_000)
+    for _ in range(2):
+        bank = WaveformBank.open(
+            scan_machine(tmp_path, "fan"), tmp_path / "cache", Decoding(RATE, 100, resample=True), progress=False
+        )
+        said = capsys.readouterr().out
+        assert "1 of 3 clips are RESAMPLED from 44100 to 16000 Hz (soxr, VHQ): nothing above 8 kHz is left" in said
+        assert "from 8000 to 16000 Hz (soxr, VHQ): it has nothing above 4 kHz" in said
+    assert bank.lengths.tolist() == [1000, 1451, 8000]
+
+
+def fingerprint(root: Path, cache: Path, rows: str = "all") -> str:
+    table = scan_machine(root, "fan")
+    bank = WaveformBank.open(table, cache, Decoding(RATE, 1), progress=False)
+    return bank.fingerprint(table, None if rows == "all" else table.is_train)
+
+
+def test_the_fingerprint_is_of_content(tmp_path: Path) -> None:
+    root = make_machine(tmp_path / "data")
+    first = fingerprint(root, tmp_path / "cache")
+    assert first.startswith("content:")
+    shutil.copytree(root, tmp_path / "elsewhere")
+    for path in (tmp_path / "elsewhere").rglob("*.wav"):
+        os.utime(path, (1e9, 1e9))
+    assert fingerprint(tmp_path / "elsewhere", tmp_path / "cache") == first
+    train = fingerprint(root, tmp_path / "cache", "train")
+    assert train != first
+    test = next(root.rglob("*_test_anomaly_*.wav"))
+    test.write_bytes(test.read_bytes()[:-4] + b"\1\2\3\4")
+    assert fingerprint(root, tmp_path / "cache") != first
+    assert fingerprint(root, tmp_path / "cache", "train") == train
+
+
+def test_a_clip_replaced_by_another_of_the_same_size_and_time_is_noticed(tmp_path: Path) -> None:
+    root = make_machine(tmp_path / "data")
+    table, first = scan_machine(root, "fan"), fingerprint(root, tmp_path / "cache", "train")
+    path = table.absolute(int(np.flatnonzero(table.is_train)[0]))
+    before = path.stat()
+    path.write_bytes(path.read_bytes()[:-4] + b"\1\2\3\4")
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert scan_machine(root, "fan").fingerprint() == table.fingerprint()
+    assert fingerprint(root, tmp_path / "cache", "train") != first
+
+
+def test_what_a_table_says_of_clips_is_part_of_the_fingerprint(tmp_path: Path) -> None:
+    make_set(tmp_path)
+    table = scan_machine(tmp_path, "fan")
+    bank = WaveformBank.open(table, tmp_path / "cache", Decoding(RATE, 1), progress=False)
+    whole = bank.fingerprint(table)
+    assert bank.fingerprint(replace(table, section=table.section + 1)) != whole
+    turned = table.select(np.array([2, 0, 1]))
+    other = WaveformBank.open(turned, tmp_path / "cache", Decoding(RATE, 1), progress=False)
+    assert other.fingerprint(turned) == whole
+    assert bank.to("meta").fingerprint(table) == whole
+    parts = replace(table, stop=np.array([900, 900, 700]))
+    cut = WaveformBank.open(parts, tmp_path / "cache", Decoding(RATE, 1), progress=False)
+    assert cut.fingerprint(parts) != whole
+
+
+@pytest.mark.parametrize("other", [Decoding(RATE, 1, "mean"), Decoding(RATE, 1, 0), Decoding(RATE, 1, resample=True)])
+def test_another_decoding_is_another_bank(tmp_path: Path, other: Decoding) -> None:
+    make_set(tmp_path)
+    bank = WaveformBank.open(scan_machine(tmp_path, "fan"), tmp_path / "cache", other, progress=False)
+    assert bank.file != open_bank(tmp_path).file
