@@ -1,7 +1,7 @@
 """Whether a file of sound is whole: the bytes that its header promises against those that are there.
 
-libsndfile reads a truncated file silently as if it ended there, and takes the length 0, which a recorder leaves that was
-switched off, for an empty recording. Here the header itself is read: the containers of chunks (RIFF, RIFX, RF64, W64,
+libsndfile reads a truncated file silently as if it ended there, and takes the length 0, which a recorder leaves that
+was switched off, for an empty recording. Here the header itself is read: the containers of chunks (RIFF, RIFX, RF64, W64,
 AIFF, CAF), AU, NIST SPHERE and Ogg. Of FLAC and MP3 the decoder notices what is missing.
 """
 
@@ -74,8 +74,26 @@ class Extent:
     @property
     def is_unknown(self) -> bool:
         """Whether the number stands for a length that the writer did not know."""
-        unknown = UNKNOWN_64 if struct.calcsize(self.field or "<I") == 8 else UNKNOWN_32
+        if not self.field:
+            return False
+        unknown = UNKNOWN_64 if struct.calcsize(self.field) == 8 else UNKNOWN_32
         return self.length == 0 or any(self.length + self.counted in values for values in unknown)
+
+    def is_open(self, size: int) -> bool:
+        """Whether the sound goes on to the end of a file of `size` bytes, as far as the header tells."""
+        passes_end = self.start + self.length > size
+        return self.is_unknown and self.start < size and (passes_end or self.length == 0)
+
+    def missing(self, size: int) -> int:
+        """Bytes of the sound that a file of `size` bytes does not hold."""
+        return 0 if self.is_unknown else max(0, self.start + self.length - size)
+
+
+def missing_bytes(path: Path) -> int:
+    """Bytes of sound that a file's header promises and the file does not hold, as far as its format tells."""
+    with open(path, "rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        return max((extent.missing(size) for extent in find_sound(file, size)), default=0)
 
 
 @contextmanager
@@ -91,7 +109,10 @@ def open_whole(path: Path) -> Iterator[soundfile.SoundFile]:
     """
     with open(path, "rb") as file:
         size = os.fstat(file.fileno()).st_size
-        unknown = [extent for extent in find_sound(file, size) if ends_with_file(extent, size)]
+        extents = list(find_sound(file, size))
+        if any(extent.missing(size) for extent in extents):
+            raise ValueError("truncated; its header promises more sound than the file holds. Copy it again")
+        unknown = [extent for extent in extents if extent.is_open(size)]
         if not unknown:
             with soundfile.SoundFile(path) as sound:
                 yield sound
@@ -125,20 +146,6 @@ class MappedFile:
         found = self.content[self.at : self.at + size]
         self.at += len(found)
         return found
-
-
-def ends_with_file(extent: Extent, size: int) -> bool:
-    """Whether the header left the length open.
-
-    Raises:
-        ValueError: It did not, and the file ends before the sound does.
-    """
-    reaches_end = extent.start + extent.length > size
-    if extent.field and extent.is_unknown and (reaches_end or extent.length == 0):
-        return size > extent.start
-    if reaches_end:
-        raise ValueError("truncated; its header promises more sound than the file holds. Copy it again")
-    return False
 
 
 def find_sound(file: BinaryIO, size: int) -> Iterator[Extent]:

@@ -14,7 +14,7 @@ import numpy as np
 import soundfile
 
 from asd.data.clips import SETS, printable
-from asd.data.decoding import missing_bytes
+from asd.data.containers import missing_bytes
 from asd.dcase.counts import Group
 from asd.dcase.editions import Edition
 from asd.system.cores import n_cores

@@ -119,7 +119,7 @@ def without_n_samples(content: bytes) -> bytes:
 
 
 def test_flac_of_unknown_length_is_refused_in_words(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="does not say how long it is .* write it to a file anew"):
+    with pytest.raises(ValueError, match=r"does not say how long it is .* write it to a file anew"):
         read(tmp_path / "clip.wav", without_n_samples(written("FLAC")))
 
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -9,7 +10,7 @@ import soundfile
 from numpy.typing import NDArray
 from PIL import Image
 
-from asd.data.decoding import read_waveform
+from asd.data.decoding import FULL_SCALE, read_waveform
 from asd.report.page.names import clip_slug
 from asd.system.progress import track
 
@@ -77,12 +78,15 @@ class MediaStore:
         return kept
 
     def write(self, folder: Path, clip: str, level: float) -> Media | None:
-        """The sound (lossless) and the picture of a clip; None, and no file, where they exceed the budget."""
+        """The sound (up to 24 bit) and the picture of a clip; None, and no file, where they exceed the budget."""
         samples = self.read(clip)
         name, seconds = f"media/{clip_slug(clip)}", len(samples) / self.sample_rate
         media = Media(f"{name}.flac", f"{name}.png", seconds, self.sample_rate / 2000)
         files = folder / media.audio, folder / media.image
-        soundfile.write(files[0], samples, self.sample_rate, format="FLAC")
+        if samples.dtype == np.int16:
+            soundfile.write(files[0], samples, self.sample_rate, format="FLAC")
+        else:
+            soundfile.write(files[0], samples / FULL_SCALE, self.sample_rate, format="FLAC", subtype="PCM_24")
         picture(samples, level).save(files[1])
         size = sum(file.stat().st_size for file in files)
         if self.used + size > self.budget:
@@ -92,26 +96,26 @@ class MediaStore:
         self.used += size
         return media
 
-    def read(self, clip: str) -> NDArray[np.int16]:
-        """The samples of a clip."""
+    def read(self, clip: str) -> NDArray[Any]:
+        """The samples of a clip, int16 or float32 in steps of 16 bit."""
         return read_waveform(self.root / clip, sample_rate=self.sample_rate, min_samples=N_FFT)
 
 
-def decibels(samples: NDArray[np.int16]) -> NDArray[np.float64]:
+def decibels(samples: NDArray[Any]) -> NDArray[np.float64]:
     """The spectrogram of a clip, (rows, columns) in dB of full scale, low frequencies first."""
-    padded = np.pad(samples / 32768, N_FFT // 2)
+    padded = np.pad(samples / FULL_SCALE, N_FFT // 2)
     windows = np.lib.stride_tricks.sliding_window_view(padded, N_FFT)[::HOP]
     power = np.abs(np.fft.rfft(windows * np.hanning(N_FFT), axis=1)[:, :-1]) ** 2
     merged = power.reshape(len(power), ROWS, -1).mean(axis=2)
     return 10 * np.log10(merged.T + 1e-10)
 
 
-def loudest(clips: list[NDArray[np.int16]]) -> float:
+def loudest(clips: list[NDArray[Any]]) -> float:
     """A level that little lies above, in dB."""
     return float(np.percentile(np.concatenate([decibels(clip).ravel() for clip in clips]), 99.8)) if clips else 0.0
 
 
-def picture(samples: NDArray[np.int16], loudest: float) -> Image.Image:
+def picture(samples: NDArray[Any], loudest: float) -> Image.Image:
     """The spectrogram as an image, high frequencies on top, in few colours: small files."""
     level = np.clip((decibels(samples)[::-1] - loudest) / RANGE_DB + 1, 0, 1)
     image = Image.fromarray(np.rint(level * (N_COLOURS - 1)).astype(np.uint8))
