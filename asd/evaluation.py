@@ -171,7 +171,21 @@ def open_clips(run: RunFolder, method: Method[RunConfig], config: EvaluateConfig
     clips = open_recordings(table, decoding, cache=cache, on_bad_clip=policy, progress=config.progress)
     clips.announce()
     refuse_other_training(run, table, clips.skipped)
+    refuse_other_content(run, clips)
     return clips
+
+
+def refuse_other_content(run: RunFolder, clips: Usable[WaveformBank]) -> None:
+    """Raises ValueError where a training clip's file holds other bytes than at training time.
+
+    Names and sizes are compared before anything is decoded; runs of earlier versions have these alone.
+    """
+    known = (read_manifest(run.manifest) or {}).get("content")
+    if known and known != clips.bank.fingerprint(clips.table, clips.table.is_train):
+        raise ValueError(
+            f"training clips of {run.machine} under {clips.table.root} hold other sound than those that {run.path} was "
+            f"trained on, under the same names: bring them back, or train again under another name"
+        )
 
 
 def score_sections(table: ClipTable, features: list[Tensor], choice: ScorerChoice, progress: bool) -> Scores:

@@ -173,7 +173,7 @@ def fit(
     module = method.module(table, n_steps, phase1)
     run_trainer(run, config, table, data, module, parts=parts, interruption=interruption, lock=lock)
     if rank() == 0:
-        finish(run, config, module, skipped=clips.skipped)
+        finish(run, config, module, skipped=clips.skipped, content=clips.bank.fingerprint(table, table.is_train))
 
 
 def load_phase1(config: RunConfig, table: ClipTable) -> dict[str, Any]:
@@ -245,13 +245,16 @@ def describe(module: TrainingModule, table: ClipTable) -> str:
     return f"{len(table)} clips, {len(table.sections)} sections, {count / 1e6:.2f} M weights learn{frozen}"
 
 
-def finish(run: RunFolder, config: RunConfig, module: TrainingModule, *, skipped: Mapping[str, str]) -> None:
-    """Writes the manifest: from now on the run counts as done."""
+def finish(
+    run: RunFolder, config: RunConfig, module: TrainingModule, *, skipped: Mapping[str, str], content: str
+) -> None:
+    """Writes the manifest, with a digest of the training clips' content: from now on the run counts as done."""
     last = read_record(run)[-1]
     write_manifest(
         run.manifest,
         {"config.yaml": run.config, "checkpoints/last.ckpt": run.checkpoint, **write_skipped(run.path, skipped)},
         data=config.data.fingerprint,
+        content=content,
         frozen=module.frozen_names,
         parts=module.part_names,
         last_epoch=last,

@@ -1,8 +1,8 @@
 """Whether a file of sound is whole: the bytes that its header promises against those that are there.
 
 libsndfile reads a truncated file silently as if it ended there, and takes the length 0, which a recorder leaves that
-was switched off, for an empty recording. Here the header itself is read: the containers of chunks (RIFF, RIFX, RF64, W64,
-AIFF, CAF), AU, NIST SPHERE and Ogg. Of FLAC and MP3 the decoder notices what is missing.
+was switched off, for an empty recording. Here the header itself is read: the containers of chunks (RIFF, RIFX, RF64,
+W64, AIFF, CAF), AU, NIST SPHERE and Ogg. Of FLAC and MP3 the decoder notices what is missing.
 """
 
 import mmap

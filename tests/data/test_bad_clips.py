@@ -188,6 +188,23 @@ def test_a_training_clip_that_breaks_after_training(trained: RunFolder, job: Job
         evaluate(job("evaluate", "data.on_bad_clip=skip"))
 
 
+def test_a_training_clip_replaced_by_another_of_its_size(workplace: Path, job: Job) -> None:
+    run = train(job("train"))
+    path = FAN / "train/section_01_source_train_normal_0001.wav"
+    sound = path.read_bytes()
+    path.write_bytes((FAN / "train/section_01_source_train_normal_0002.wav").read_bytes())
+    with pytest.raises(ValueError, match="training clips of fan under data hold other sound than those"):
+        evaluate(job("evaluate"))
+    path.write_bytes(sound)  # at another time
+    evaluate(job("evaluate"))
+    test = FAN / "source_test/section_01_source_test_normal_0001.wav"
+    test.write_bytes((FAN / "source_test/section_01_source_test_normal_0000.wav").read_bytes())
+    evaluate(job("evaluate", "overwrite=true"))
+    manifest = read_manifest(run.manifest)
+    assert manifest is not None
+    assert manifest["content"].startswith("content:")
+
+
 def test_a_run_goes_on_with_the_clips_it_began_with(tmp_path: Path) -> None:
     run = RunFolder(tmp_path)
     keep_skipped(run, {"a.wav": "silent"})
