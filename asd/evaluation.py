@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from asd.config.schema import EvaluateConfig, RunConfig
-from asd.data.bad_clips import Usable, scan_clips
+from asd.config.reader import reader_of
+from asd.data.bad_clips import Usable, read_clips
 from asd.data.clips import ClipTable
 from asd.data.placement import place
 from asd.data.recordings import Decoding, open_recordings
@@ -146,7 +147,8 @@ def open_clips(run: RunFolder, method: Method[RunConfig], config: EvaluateConfig
     data = method.config.data
     root = Path(config.data.root or data.root)
     policy = config.data.on_bad_clip or data.on_bad_clip
-    table = scan_clips(root, run.machine, policy)
+    reading = read_clips(reader_of(data, root), run.machine, policy)
+    table = reading.table
     if table.fingerprint() != data.fingerprint:
         raise ValueError(
             f"the clips of {run.machine} under {root} are not those that {run.path} was trained on: "
@@ -154,7 +156,7 @@ def open_clips(run: RunFolder, method: Method[RunConfig], config: EvaluateConfig
         )
     decoding = Decoding(method.sample_rate, method.min_samples)
     cache = Path(config.data.cache)
-    clips = open_recordings(table, decoding, cache=cache, on_bad_clip=policy, progress=config.progress)
+    clips = open_recordings(reading, decoding, cache=cache, on_bad_clip=policy, progress=config.progress)
     clips.announce()
     refuse_other_training(run, table, clips.skipped)
     return clips

@@ -11,8 +11,11 @@ import torch
 
 from asd.config.instantiate import code_identity
 from asd.config.schema import RunConfig
-from asd.data.bad_clips import scan_clips
+from asd.config.reader import reader_of
+from asd.data.bad_clips import read_clips
 from asd.data.clips import ClipTable
+from asd.data.readers.contract import Reading
+from asd.data.readers.overview import describe_table
 from asd.data.datamodule import StepDataModule
 from asd.data.recordings import Decoding, open_recordings
 from asd.launch.preconditions import find_phase1
@@ -54,7 +57,8 @@ def train(config: RunConfig, lock: Lock | Follower | None = None) -> RunFolder:
         ValueError: The data or the run's folder do not fit the configuration.
     """
     with interruptible() as interruption:
-        table = prepare_data(config)
+        reading = prepare_data(config)
+        table = reading.table
         method = identified(config, table)
         run = RunFolder(config.folder())
         asked, method = method.config, resolve(method, table, run)
@@ -66,18 +70,18 @@ def train(config: RunConfig, lock: Lock | Follower | None = None) -> RunFolder:
             method = build_method(method.ready(is_begun=run.is_begun, asked=asked))
             if rank() == 0:
                 claim(run, method.config)
-            attempt(run, method, table, interruption, lock)
+            attempt(run, method, reading, interruption, lock)
         if interruption.received is not None:  # while the last step was done
             raise SystemExit(interruption.exit_code)
     return run
 
 
-def prepare_data(config: RunConfig) -> ClipTable:
+def prepare_data(config: RunConfig) -> Reading:
     """The clips of the machine; a simulated factory is made on first use."""
     root, factory = Path(config.data.root), config.data.simulate
     if factory:
         simulate(root, machines=[config.machine], progress=config.progress, **factory.plain())
-    return scan_clips(root, config.machine, config.data.on_bad_clip)
+    return read_clips(reader_of(config.data), config.machine, config.data.on_bad_clip)
 
 
 def identified(config: RunConfig, table: ClipTable) -> Method[Any]:
@@ -111,13 +115,13 @@ def claim(run: RunFolder, config: RunConfig) -> None:
 
 
 def attempt(
-    run: RunFolder, method: Method[Any], table: ClipTable, interruption: Interruption, lock: Lock | Follower
+    run: RunFolder, method: Method[Any], reading: Reading, interruption: Interruption, lock: Lock | Follower
 ) -> None:
     """Trains a run that is held, and records how it went."""
     if rank() == 0:
         write_status(run, "running")
     try:
-        fit(run, method, table, interruption, lock)
+        fit(run, method, reading, interruption, lock)
     except BaseException as error:
         if interruption.received is not None:  # whatever broke, broke because of it
             record_failure(run, "interrupted")
@@ -148,17 +152,20 @@ def out_of_memory(config: RunConfig) -> str:
 
 
 def fit(
-    run: RunFolder, method: Method[Any], table: ClipTable, interruption: Interruption, lock: Lock | Follower
+    run: RunFolder, method: Method[Any], reading: Reading, interruption: Interruption, lock: Lock | Follower
 ) -> None:
     """Trains the network of a run to the end of its schedule and vouches for the result."""
     config = method.config
     if config.allocator == "keep":
         keep_freed_memory()
+    table = reading.table
     method.check(table)
+    if rank() == 0:
+        say(describe_table(reading))
     parts = own_callbacks(config), own_loggers(config, run)  # mistakes in them, before clips are decoded
     phase1 = load_phase1(config, table) if config.phase == "finetune" else None
     clips = open_recordings(
-        table,
+        reading,
         Decoding(method.sample_rate, method.min_samples),
         cache=Path(config.data.cache),
         on_bad_clip=config.data.on_bad_clip,

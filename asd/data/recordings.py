@@ -5,7 +5,7 @@ from functools import partial
 from pathlib import Path
 
 from asd.data.bad_clips import OnBadClip, Usable, open_usable
-from asd.data.clips import ClipTable
+from asd.data.readers.contract import Reading
 from asd.data.waveforms import WaveformBank
 
 
@@ -23,12 +23,12 @@ class Decoding:
 
 
 def open_recordings(
-    table: ClipTable, decoding: Decoding, *, cache: Path, on_bad_clip: OnBadClip, progress: bool
+    reading: Reading, decoding: Decoding, *, cache: Path, on_bad_clip: OnBadClip, progress: bool
 ) -> Usable[WaveformBank]:
     """The clips that can be used, decoded, from the cache where they are there.
 
     Args:
-        table: All clips of a machine.
+        reading: All clips of a machine.
         decoding: What is asked of them.
         cache: Folder for the decoded samples.
         on_bad_clip: error or skip.
@@ -45,7 +45,7 @@ def open_recordings(
         progress=progress,
     )
     return open_usable(
-        table,
+        reading,
         cache,
         open_bank,
         on_bad_clip=on_bad_clip,

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from asd.config.schema import RunConfig
 from asd.config.trust import require_trusted
-from asd.data.clips import parse_name
+from asd.data.clip_names import parse_name
 from asd.data.decoding import read_waveform
 from asd.data.waveforms import WaveformBank
 from asd.inference.references import StoredReferences, read_references
