@@ -8,8 +8,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from asd.config.schema import EvaluateConfig, RunConfig
 from asd.config.reader import reader_of
+from asd.config.schema import EvaluateConfig, RunConfig
 from asd.data.bad_clips import Usable, read_clips
 from asd.data.clips import ClipTable
 from asd.data.placement import place

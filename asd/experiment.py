@@ -10,13 +10,13 @@ import pytorch_lightning as pl
 import torch
 
 from asd.config.instantiate import code_identity
-from asd.config.schema import RunConfig
 from asd.config.reader import reader_of
+from asd.config.schema import RunConfig
 from asd.data.bad_clips import read_clips
 from asd.data.clips import ClipTable
+from asd.data.datamodule import StepDataModule
 from asd.data.readers.contract import Reading
 from asd.data.readers.overview import describe_table
-from asd.data.datamodule import StepDataModule
 from asd.data.recordings import Decoding, open_recordings
 from asd.launch.preconditions import find_phase1
 from asd.methods.method import Method, build_method, config_of

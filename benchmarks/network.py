@@ -11,8 +11,8 @@ from torch import Tensor
 
 from asd.config.compose import plan
 from asd.data.clips import ClipTable
-from asd.data.readers.dcase import DcaseReader
 from asd.data.datamodule import MachineDataModule
+from asd.data.readers.dcase import DcaseReader
 from asd.data.recordings import Decoding, open_recordings
 from asd.methods.arcface import ArcFaceConfig, ArcFaceMethod
 from asd.models.classifier import SectionClassifier

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from asd.config.instantiate import code_identity
 from asd.config.messages import nearest
+from asd.config.reader import reader_of
 from asd.config.schema import OUTPUTS, EvaluateConfig, RunConfig
 from asd.config.upgrade import upgrade
-from asd.config.reader import reader_of
 from asd.data.bad_clips import read_clips
 from asd.data.clips import MACHINES
 from asd.data.readers.describe import explain_missing

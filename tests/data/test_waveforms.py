@@ -13,9 +13,10 @@ import soundfile
 import torch
 
 from asd.data import decoding, waveforms
-from asd.data.clips import ClipTable, scan_machine
+from asd.data.clips import ClipTable
 from asd.data.decoding import read_waveform
 from asd.data.waveforms import WaveformBank
+from tests.support.factory import scan_machine
 
 RATE = 16000
 
