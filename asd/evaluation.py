@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from asd.config.schema import EvaluateConfig, RunConfig
-from asd.data.bad_clips import Usable, scan_clips
+from asd.data.bad_clips import Usable, read_clips
 from asd.data.clips import ClipTable
-from asd.data.decoding import Decoding
 from asd.data.placement import place
+from asd.data.readers.configured import reader_of
 from asd.data.recordings import open_recordings
 from asd.data.waveforms import WaveformBank
 from asd.inference.references import StoredReferences
@@ -160,15 +160,15 @@ def open_clips(run: RunFolder, method: Method[RunConfig], config: EvaluateConfig
     data = method.config.data
     root = Path(config.data.root or data.root)
     policy = config.data.on_bad_clip or data.on_bad_clip
-    table = scan_clips(root, run.machine, policy)
+    reading = read_clips(reader_of(data, root), run.machine, policy)
+    table = reading.table
     if table.fingerprint() != data.fingerprint:
         raise ValueError(
             f"the clips of {run.machine} under {root} are not those that {run.path} was trained on: "
             f"give their place, data.root=DIR, or train again under another name"
         )
-    decoding = Decoding(method.sample_rate, method.min_samples)
     cache = Path(config.data.cache)
-    clips = open_recordings(table, decoding, cache=cache, on_bad_clip=policy, progress=config.progress)
+    clips = open_recordings(reading, method.decoding, cache=cache, on_bad_clip=policy, progress=config.progress)
     clips.announce()
     refuse_other_training(run, table, clips.skipped)
     refuse_other_content(run, clips)

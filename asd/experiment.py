@@ -11,10 +11,12 @@ import torch
 
 from asd.config.instantiate import code_identity
 from asd.config.schema import RunConfig
-from asd.data.bad_clips import scan_clips
+from asd.data.bad_clips import read_clips
 from asd.data.clips import ClipTable
 from asd.data.datamodule import StepDataModule
-from asd.data.decoding import Decoding
+from asd.data.readers.configured import reader_of
+from asd.data.readers.contract import Reading
+from asd.data.readers.overview import describe_table
 from asd.data.recordings import open_recordings
 from asd.launch.preconditions import find_phase1
 from asd.methods.method import Method, build_method, config_of
@@ -55,7 +57,8 @@ def train(config: RunConfig, lock: Lock | Follower | None = None) -> RunFolder:
         ValueError: The data or the run's folder do not fit the configuration.
     """
     with interruptible() as interruption:
-        table = prepare_data(config)
+        reading = prepare_data(config)
+        table = reading.table
         method = identified(config, table)
         run = RunFolder(config.folder())
         asked, method = method.config, resolve(method, table, run)
@@ -67,18 +70,18 @@ def train(config: RunConfig, lock: Lock | Follower | None = None) -> RunFolder:
             method = build_method(method.ready(is_begun=run.is_begun, asked=asked))
             if rank() == 0:
                 claim(run, method.config)
-            attempt(run, method, table, interruption, lock)
+            attempt(run, method, reading, interruption, lock)
         if interruption.received is not None:  # while the last step was done
             raise SystemExit(interruption.exit_code)
     return run
 
 
-def prepare_data(config: RunConfig) -> ClipTable:
+def prepare_data(config: RunConfig) -> Reading:
     """The clips of the machine; a simulated factory is made on first use."""
     root, factory = Path(config.data.root), config.data.simulate
     if factory:
         simulate(root, machines=[config.machine], progress=config.progress, **factory.plain())
-    return scan_clips(root, config.machine, config.data.on_bad_clip)
+    return read_clips(reader_of(config.data), config.machine, config.data.on_bad_clip)
 
 
 def identified(config: RunConfig, table: ClipTable) -> Method[Any]:
@@ -112,13 +115,13 @@ def claim(run: RunFolder, config: RunConfig) -> None:
 
 
 def attempt(
-    run: RunFolder, method: Method[Any], table: ClipTable, interruption: Interruption, lock: Lock | Follower
+    run: RunFolder, method: Method[Any], reading: Reading, interruption: Interruption, lock: Lock | Follower
 ) -> None:
     """Trains a run that is held, and records how it went."""
     if rank() == 0:
         write_status(run, "running")
     try:
-        fit(run, method, table, interruption, lock)
+        fit(run, method, reading, interruption, lock)
     except BaseException as error:
         if interruption.received is not None:  # whatever broke, broke because of it
             record_failure(run, "interrupted")
@@ -149,19 +152,22 @@ def out_of_memory(config: RunConfig) -> str:
 
 
 def fit(
-    run: RunFolder, method: Method[Any], table: ClipTable, interruption: Interruption, lock: Lock | Follower
+    run: RunFolder, method: Method[Any], reading: Reading, interruption: Interruption, lock: Lock | Follower
 ) -> None:
     """Trains the network of a run to the end of its schedule and vouches for the result."""
     config = method.config
     if config.allocator == "keep":
         keep_freed_memory()
+    table = reading.table
     method.check(table)
     method.check_parts()
+    if rank() == 0:
+        say(describe_table(reading))
     parts = own_callbacks(config), own_loggers(config, run)  # mistakes in them, before clips are decoded
     phase1 = load_phase1(config, table) if config.phase == "finetune" else None
     clips = open_recordings(
-        table,
-        Decoding(method.sample_rate, method.min_samples),
+        reading,
+        method.decoding,
         cache=Path(config.data.cache),
         on_bad_clip=config.data.on_bad_clip,
         progress=config.progress,
@@ -171,9 +177,11 @@ def fit(
     table, data = clips.table, method.datamodule(clips.table, clips.bank)
     n_steps = length(config.trainer, data.plan.n_steps_per_epoch)
     module = method.module(table, n_steps, phase1)
-    run_trainer(run, config, table, data, module, parts=parts, interruption=interruption, lock=lock)
+    content = clips.bank.fingerprint(table, table.is_train)
+    identity = {"sections": table.sections, "frozen": module.frozen_names, "content": content}
+    run_trainer(run, config, table, data, module, identity, parts=parts, interruption=interruption, lock=lock)
     if rank() == 0:
-        finish(run, config, module, skipped=clips.skipped, content=clips.bank.fingerprint(table, table.is_train))
+        finish(run, config, module, skipped=clips.skipped, content=content)
 
 
 def load_phase1(config: RunConfig, table: ClipTable) -> dict[str, Any]:
@@ -198,6 +206,7 @@ def run_trainer(
     table: ClipTable,
     data: StepDataModule,
     module: TrainingModule,
+    identity: Mapping[str, Any],
     *,
     parts: tuple[list[pl.Callback], list[Any]],
     interruption: Interruption,
@@ -205,10 +214,11 @@ def run_trainer(
 ) -> None:
     """Trains, from the newest checkpoint if there is one."""
     callbacks, loggers = parts
-    identity = {"config": config.plain(), "sections": table.sections, "frozen": module.frozen_names}
     finite = FiniteLoss(lambda step: clips_of(table, data.plan.indices(step)))
     checks = [lambda _: lock.check(), finite.check]
-    keep = KeepLast(run, identity, **config.save.plain(), interruption=interruption, checks=checks)
+    keep = KeepLast(
+        run, {"config": config.plain(), **identity}, **config.save.plain(), interruption=interruption, checks=checks
+    )
     record = RecordLogger()
     bar = TrainingBar(f"{run.machine}/{run.system}", show=config.progress)
     trainer = build_trainer(
@@ -223,6 +233,11 @@ def run_trainer(
     kept = newest_checkpoint(run)
     if kept and kept.path != run.checkpoint:
         run.checkpoint.unlink(missing_ok=True)  # damaged: it must not take the place of the good one before
+    if kept and kept.content not in (None, identity["content"]):
+        raise ValueError(
+            f"{run.path} began with other sound under the same names of training clips: bring it back, or give "
+            "overwrite=true to train with what is there now"
+        )
     if rank() == 0:
         start = f"going on at step {kept.step} with" if kept else "training"
         say(f"{start} {run.path}: {describe(module, table)}")

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from asd.config.compose import plan
-from asd.data.clips import ClipTable, scan_machine
+from asd.data.clips import ClipTable
 from asd.data.datamodule import MachineDataModule
-from asd.data.decoding import Decoding
+from asd.data.readers.dcase import DcaseReader
 from asd.data.recordings import open_recordings
 from asd.methods.arcface import ArcFaceConfig, ArcFaceMethod
 from asd.models.classifier import SectionClassifier
@@ -32,9 +32,9 @@ def compose(*overrides: str) -> ArcFaceMethod:
 def open_data(method: ArcFaceMethod) -> tuple[ClipTable, MachineDataModule]:
     """The clips of a method's data, decoded, and its batches."""
     data = method.config.data
-    table = scan_machine(Path(data.root), method.config.machine)
-    decoding = Decoding(method.sample_rate, method.min_samples)
-    clips = open_recordings(table, decoding, cache=Path(data.cache), on_bad_clip="error", progress=False)
+    reading = DcaseReader(Path(data.root)).read(method.config.machine)
+    table = reading.table
+    clips = open_recordings(reading, method.decoding, cache=Path(data.cache), on_bad_clip="error", progress=False)
     return table, method.datamodule(table, clips.bank)
 
 

@@ -13,14 +13,13 @@ from sklearn.metrics import roc_auc_score
 
 import asd
 from asd.cli import main as cli
-from asd.data.clips import scan_machine
 from asd.evaluation import evaluate
 from asd.experiment import train
 from asd.report.scored import choose_phase
 from asd.runs.folder import RunFolder
 from asd.runs.manifest import read_manifest
 from asd.runs.scores import read_scores
-from tests.support.factory import make_machine
+from tests.support.factory import make_machine, scan_machine
 
 Job = Callable[..., dict[str, Any]]
 RUN = Path("outputs/main/fan/small-512x32-s0/train")

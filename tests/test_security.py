@@ -20,13 +20,13 @@ from asd.training.assembly import open_clips
 
 import asd
 from asd.config.trust import refuse_foreign_targets
-from asd.data.clips import scan_machine
 from asd.data.decoding import Decoding
 from asd.data.waveforms import WaveformBank
 from asd.runs.checkpoint import load_checkpoint, newest_checkpoint
 from asd.runs.folder import RunFolder
 from asd.runs.manifest import read_manifest, sha256, write_manifest
 from asd.system.inside import inside
+from tests.support.factory import scan_machine
 
 Job = Callable[..., dict[str, Any]]
 ROOT = Path(__file__).parents[1]

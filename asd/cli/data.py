@@ -1,11 +1,16 @@
 """`asd data …`: make, fetch and check data sets."""
 
 import argparse
+import json
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 from asd.config.messages import nearest
 from asd.data.clips import MACHINES
 from asd.dcase.editions import EDITIONS, PARTS, edition_of
+from asd.system.progress import say
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -13,6 +18,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     data = commands.add_parser("data", help="make or fetch data").add_subparsers(required=True, metavar="COMMAND")
     add_simulate(data.add_parser("simulate", help="make a simulated factory", description=simulate_factory.__doc__))
     add_get(data.add_parser("get", help="fetch an official data set", description=get_edition.__doc__))
+    add_describe(data.add_parser("describe", help="what recordings are there", description=describe_folder.__doc__))
     add_check(data.add_parser("check", help="look at every file of a data set", description=check_folder.__doc__))
 
 
@@ -81,8 +87,9 @@ def get_edition(options: argparse.Namespace) -> int:
 
 def add_check(parser: argparse.ArgumentParser) -> None:
     """Options of `asd data check`."""
-    parser.add_argument("root", type=Path, metavar="DIR", help="folder with dev_data and/or eval_data")
-    parser.add_argument("--edition", type=int, default=2021, help=f"one of {', '.join(map(str, EDITIONS))} (2021)")
+    parser.add_argument("root", type=Path, metavar="DIR", help="folder of recordings, or a table of them")
+    editions = ", ".join(map(str, EDITIONS))
+    parser.add_argument("--edition", type=int, help=f"one of {editions}: is it whole? (none: can it be trained on?)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write every finding to this file")
     parser.add_argument("--partial", action="store_true", help="missing clips are a note, not a problem")
     parser.add_argument("--workers", type=int, default=None, help="processes (one per core)")
@@ -90,13 +97,62 @@ def add_check(parser: argparse.ArgumentParser) -> None:
 
 
 def check_folder(options: argparse.Namespace) -> int:
-    """Checks every file of a data set against its edition; exit code 1 where there are problems."""
+    """Reads every file as training would, or compares it with an edition; exit code 1 where there are problems."""
     from asd.dcase.check import check, summary
 
-    report = check(options.root, edition_of(options.edition), partial=options.partial, workers=options.workers)
+    edition = edition_of(options.edition) if options.edition else None
+    report = check(options.root, edition, partial=options.partial, workers=options.workers)
     print(summary(report))
     if options.json:
         from asd.system.files import write_json
 
         write_json(options.json, report.as_json())
     return 1 if report.problems else 0
+
+
+def add_describe(parser: argparse.ArgumentParser) -> None:
+    """Options of `asd data describe`."""
+    parser.add_argument("root", type=Path, metavar="DIR", help="folder of recordings, or a table of them")
+    parser.add_argument(
+        "options", nargs="*", metavar="KEY=VALUE", help="as train.py takes them: data.reader.levels=[machine,section]"
+    )
+    parser.add_argument("--json", action="store_true", help="print everything as JSON, every file left out included")
+    parser.add_argument("--table", type=Path, metavar="FILE", help="also write a table (CSV) of the clips, to edit")
+    parser.set_defaults(command=describe_folder)
+
+
+def describe_folder(options: argparse.Namespace) -> int:
+    """Says which reader fits, what it makes of the recordings, how they sound, and what to type."""
+    from asd.data.readers.describe import describe
+    from asd.data.readers.table import write_table
+
+    found = describe(options.root.expanduser(), reader_options(options.options))
+    print(json.dumps(found.as_json(), indent=2, ensure_ascii=False) if options.json else found)
+    if options.table:
+        write_table(options.table.expanduser(), found.readings, found.root)
+        say(f"{options.table} written; train on it by data=table data.table={options.table}")
+    return 0 if found.readings else 1
+
+
+def reader_options(words: list[str]) -> dict[str, Any]:
+    """Options of a reader from words such as data.reader.levels=[machine,section].
+
+    Raises:
+        ValueError: A word is none such.
+    """
+    found: dict[str, Any] = {}
+    for word in words:
+        key, equals, text = word.partition("=")
+        short = key.removeprefix("data.").removeprefix("reader.")
+        *above, last = short.split(".")
+        if not equals or not last or "" in above:
+            raise ValueError(f"{word}: give keys and values such as data.reader.levels=[machine,section]")
+        try:
+            value = yaml.safe_load(text)
+        except yaml.YAMLError:
+            raise ValueError(f"{word}: {text} cannot be read; quote it as on the command line of train.py") from None
+        place = found
+        for name in above:
+            place = place.setdefault(name, {})
+        place[last] = value
+    return found

@@ -33,11 +33,25 @@ class SimulateConfig(Settings):
     seed: Seed = Field(description="other seeds are other factories")
 
 
+Edition = Annotated[
+    Literal["2020", "2021", "2022", "2023", "2024", "2025", "2026", "own"],
+    BeforeValidator(lambda value: str(value) if isinstance(value, int) else value),
+]
+DCASE_READER = Component.model_validate({"_target_": "asd.data.readers.dcase.DcaseReader"})
+
+
 class DataConfig(Settings):
     """Where clips come from."""
 
     name: Word = Field(description="of the data set")
     root: Annotated[UserPath, Says("the path of a folder")] = Field(description="folder of the recordings")
+    table: UserPath | None = Field(None, description="a table of recordings (CSV), for data=table")
+    edition: Edition | None = Field(None, description="of DCASE Task 2, or own; null: what the files look like")
+    reader: Component = Field(DCASE_READER, description="what makes clips of the files: a class, with its options")
+    sample_rate: Literal["error", "resample"] = Field("error", description="what to do with another sampling rate")
+    channel: Literal["error", "mean"] | Annotated[int, Ge(0)] = Field(
+        "error", description="of recordings with several: a number from 0, their mean, or refuse them"
+    )
     cache: UserPath = Field(description="folder for decoded recordings")
     bank: Literal["auto", "mmap", "ram", "device"] = Field(description="where decoded clips lie while training")
     workers: Annotated[int, Ge(0), Le(256)] = Field(description="processes that read ahead")

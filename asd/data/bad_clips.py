@@ -14,12 +14,15 @@ from typing import Generic, Literal, TypeVar
 
 import numpy as np
 
-from asd.data.clips import ClipTable, scan_fitting, scan_machine
+from asd.data.clips import ClipTable
 from asd.data.decoding import Decoding
+from asd.data.readers.contract import Reader, Reading
+from asd.data.sound_files import first_few
 from asd.system.files import write_json
 from asd.system.progress import say
 
 OnBadClip = Literal["error", "skip"]
+REST = "asd data describe DIR --json lists all; data.on_bad_clip=skip lists them in skipped.csv"
 Bank = TypeVar("Bank")  # data/waveforms, which imports torch
 
 
@@ -32,10 +35,10 @@ class BadClipsError(ValueError):
 
     def __init__(self, root: Path, why: Mapping[str, str]) -> None:
         self.why = dict(why)
-        lines = "\n  ".join(f"{root.absolute() / name}: {reason}" for name, reason in why.items())
+        lines = first_few({str(root.absolute() / name): reason for name, reason in why.items()}, REST)
         super().__init__(
             f"{len(why)} clips cannot be used; correct or remove them, or leave them out with "
-            f"data.on_bad_clip=skip:\n  {lines}"
+            f"data.on_bad_clip=skip:{lines}"
         )
 
 
@@ -67,24 +70,35 @@ class Usable(Generic[Bank]):
             say(f"{self.table.machine}: {len(self.skipped)} of {n_all} clips are SKIPPED, such as {first}: {why}")
 
 
-def scan_clips(root: Path, machine: str, on_bad_clip: OnBadClip) -> ClipTable:
-    """The clips of a machine whose names and places fit; under `error` all files must.
+def read_clips(reader: Reader, machine: str, on_bad_clip: OnBadClip) -> Reading:
+    """What a reader makes of a machine's recordings; under `error` all of its files must be clips.
 
     Raises:
-        ValueError: As of `scan_machine` and `check_sections`.
+        ValueError: As of the reader and of `check_sections`, or files cannot be used; some of them are named.
     """
-    table = scan_machine(root, machine) if on_bad_clip == "error" else scan_fitting(root, machine)[0]
-    check_sections(table)
-    return table
+    reading = reader.read(machine)
+    if on_bad_clip == "error":
+        refuse_excluded(reading)
+    check_sections(reading.table)
+    return reading
+
+
+def refuse_excluded(reading: Reading) -> None:
+    """Raises ValueError where a reader found files that cannot be used; some of them are named."""
+    if reading.excluded:
+        raise ValueError(
+            f"{reading.table.root}: {len(reading.excluded)} files of {reading.table.machine} do not fit the layout; "
+            f"correct or remove them, or leave them out with data.on_bad_clip=skip:{first_few(reading.excluded, REST)}"
+        )
 
 
 def check_sections(table: ClipTable) -> None:
-    """Looks for sections that no clip of could be scored: better said before a training than after it.
+    """Looks for sections of which no clip could be scored: better said before a training than after it.
 
     Raises:
-        ValueError: Test clips without training clips of their section, or a training clip without another.
+        ValueError: No clips, test clips without training clips of their section, or a training clip without another.
     """
-    problems = []
+    problems = [] if len(table) else ["there are no clips"]
     for section in np.unique(table.section):
         n_train = int((table.is_train & (table.section == section)).sum())
         if n_train == 0:
@@ -97,13 +111,33 @@ def check_sections(table: ClipTable) -> None:
         )
 
 
+def require_classes(table: ClipTable) -> None:
+    """Looks for what a classifier of sections learns from.
+
+    Raises:
+        ValueError: Fewer than two sections have training clips; the message names what works with one.
+    """
+    if len(table.sections) < 2:
+        raise ValueError(
+            f"{table.machine}: {len(table.sections)} section with training clips; a classifier of sections needs at "
+            f"least 2. What works with one: method=autoencoder, which learns from normal sound alone. Or tell "
+            f"individuals or operating states apart as sections: folders id_00, id_01 … above normal/, or a column "
+            f"section in a table (docs/data.md)"
+        )
+
+
 def open_usable(
-    table: ClipTable, cache: Path, open_bank: Callable[[ClipTable], Bank], decoding: Decoding, *, on_bad_clip: OnBadClip
+    reading: Reading,
+    cache: Path,
+    open_bank: Callable[[ClipTable], Bank],
+    decoding: Decoding,
+    *,
+    on_bad_clip: OnBadClip,
 ) -> Usable[Bank]:
     """The bank of all clips, or of those that can be used.
 
     Args:
-        table: The clips, as `scan_clips` listed them.
+        reading: The clips, as `read_clips` gave them.
         cache: Folder for the list of unusable clips.
         open_bank: Decodes the clips of a table and raises BadClipsError.
         decoding: That `open_bank` asks for.
@@ -112,6 +146,7 @@ def open_usable(
     Raises:
         ValueError: Under `error` clips are unusable; under `skip` a section is left without enough training clips.
     """
+    table = reading.table
     if on_bad_clip == "error":
         return Usable(table, open_bank(table), {})
     key = clips_key(table, *decoding.identity, decoding.min_samples)
@@ -126,16 +161,16 @@ def open_usable(
         write_json(file, bad)
     usable = table.select(~np.isin(table.path, list(bad)) & ~np.isin(table.clip_names, list(bad)))
     refuse_lost_sections(table, usable, bad)
-    misfits = scan_fitting(table.root, table.machine)[1]
-    return Usable(usable, open_bank(usable), dict(sorted((misfits | bad).items())))
+    return Usable(usable, open_bank(usable), dict(sorted({**reading.excluded, **bad}.items())))
 
 
 def refuse_lost_sections(table: ClipTable, usable: ClipTable, bad: Mapping[str, str]) -> None:
     """Raises ValueError where leaving clips out leaves a section without the training clips that it needs."""
     lost = [f"{section:02d}" for section in table.sections if section not in usable.sections]
     if lost:
-        lines = "\n  ".join(f"{path}: {why}" for path, why in bad.items())
-        raise ValueError(f"{table.machine}: no training clip of section {', '.join(lost)} can be used:\n  {lines}")
+        raise ValueError(
+            f"{table.machine}: no training clip of section {', '.join(lost)} can be used:{first_few(bad, REST)}"
+        )
     check_sections(usable)
 
 

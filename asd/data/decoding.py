@@ -83,6 +83,17 @@ def read_waveform(
     return samples
 
 
+def read_clip(path: Path, decoding: Decoding) -> np.ndarray:
+    """`read_waveform` with what a run asks of its recordings."""
+    return read_waveform(
+        path,
+        sample_rate=decoding.sample_rate,
+        min_samples=decoding.min_samples,
+        channel=decoding.channel,
+        resample=decoding.resample,
+    )
+
+
 def read_recording(path: Path, decoding: Decoding) -> Recording:
     """Reads a file, of which clips may be parts.
 

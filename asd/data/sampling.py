@@ -204,7 +204,7 @@ def clips_by_section(table: ClipTable, domain: str) -> list[np.ndarray]:
         raise ValueError(
             f"{table.machine}: {len(sections)} section with training clips; a classifier of sections needs at least 2"
         )
-    here = table.is_train & (table.domain == domain)
+    here = table.is_train & (table.is_target if domain == "target" else table.is_source)
     clips = [np.flatnonzero(here & (table.section == section)) for section in sections]
     empty = [f"{section:02d}" for section, found in zip(sections, clips, strict=True) if not len(found)]
     if empty:

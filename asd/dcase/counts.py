@@ -3,22 +3,13 @@
 from itertools import product
 from typing import NamedTuple
 
+from asd.data.clip_names import (
+    MACHINES_2021,
+    MACHINES_2022,
+)
+
 ONE = range(1)
 LOW, HIGH = range(3), range(3, 6)
-
-MACHINES_2020 = ("ToyCar", "ToyConveyor", "fan", "pump", "slider", "valve")
-MACHINES_2021 = ("ToyCar", "ToyTrain", "fan", "gearbox", "pump", "slider", "valve")
-MACHINES_2022 = ("ToyCar", "ToyTrain", "bearing", "fan", "gearbox", "slider", "valve")
-EVALUATION_2023 = ("ToyDrone", "ToyNscale", "ToyTank", "Vacuum", "bandsaw", "grinder", "shaker")
-EVALUATION_2024 = (
-    "3DPrinter", "AirCompressor", "BrushlessMotor", "HairDryer", "HoveringDrone", "RoboticArm", "Scanner",
-    "ToothBrush", "ToyCircuit",
-)  # fmt: skip
-EVALUATION_2025 = (
-    "AutoTrash", "BandSealer", "CoffeeGrinder", "HomeCamera", "Polisher", "ScrewFeeder", "ToyPet", "ToyRCCar",
-)  # fmt: skip
-MACHINES_2026 = ("ToyCar", "ToyCarEmu", "bearingEmu", "fan", "gearboxEmu", "sliderEmu", "valveEmu")
-EVALUATION_2026 = ("BlowerDustCollector", "Sander", "SewingMachine", "ToothBrush", "ToyDrone")
 
 
 class Group(NamedTuple):

@@ -4,11 +4,11 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from asd.config.messages import nearest
-from asd.dcase.counts import (
-    COUNTS_2021,
+from asd.data.clip_names import (
+    BLIND_2022,
     EVALUATION_2023,
     EVALUATION_2024,
     EVALUATION_2025,
@@ -17,23 +17,19 @@ from asd.dcase.counts import (
     MACHINES_2021,
     MACHINES_2022,
     MACHINES_2026,
-    Group,
-    first_shot,
-    hidden_counts,
+    NAME_2020,
+    NAME_2021,
+    NAME_2022,
+    SPLIT_BY_DOMAIN,
+    SUPPLEMENT,
+    SUPPLEMENT_2025,
+    TOGETHER,
+    ClipName,
+    read_name,
 )
+from asd.dcase.counts import COUNTS_2021, Group, first_shot, hidden_counts
 
 PARTS = ("dev", "additional", "evaluation", "labels")
-
-
-class ClipName(NamedTuple):
-    """What the name of a clip tells; "unknown" and "" where it does not."""
-
-    section: int
-    domain: str
-    split: str
-    label: str
-    number: int
-    attributes: str
 
 
 @dataclass(frozen=True)
@@ -103,33 +99,7 @@ class Edition:
         Raises:
             ValueError: The folder or the name is none of this edition's, or they contradict each other.
         """
-        if folder not in self.folders:
-            raise ValueError(f"lies in {folder}; clips of {self.year} lie in {', '.join(self.folders)}")
-        matches = (pattern.fullmatch(name) for pattern in self.names)
-        match = next((match for match in matches if match), None)
-        if match is None:
-            raise ValueError(f"not a clip name of {self.year}; see docs/editions.md")
-        found = {key: value for key, value in match.groupdict().items() if value is not None}
-        clip = ClipName(
-            section=int(found["section"]),
-            domain=found.get("domain", "unknown"),
-            split=found.get("split", self.folders[folder]),
-            label=found.get("label", "unknown"),
-            number=int(found["index"]),
-            attributes=found.get("attributes", ""),
-        )
-        check_folder(clip, folder, self.folders[folder])
-        return clip
-
-
-def check_folder(clip: ClipName, folder: str, split: str) -> None:
-    """Raises ValueError where a name contradicts the folder it lies in."""
-    if clip.split != split:
-        raise ValueError(f"lies in {folder}; by its name it is for {clip.split}")
-    if folder.endswith("_test") and clip.domain != folder.removesuffix("_test"):
-        raise ValueError(f"lies in {folder}; by its name its domain is {clip.domain}")
-    if split == "train" and clip.label == "anomaly":
-        raise ValueError("an anomaly among the training clips; training clips are normal")
+        return read_name(name, folder, folders=self.folders, names=self.names)
 
 
 def edition_of(year: int) -> Edition:
@@ -143,24 +113,7 @@ def edition_of(year: int) -> Edition:
     return EDITIONS[year]
 
 
-LABELLED = r"section_(?P<section>\d{2})_(?P<domain>source|target)_(?P<split>train|test)"
-NAME_2020 = re.compile(r"(?:(?P<label>normal|anomaly)_)?id_(?P<section>\d{2})_(?P<index>\d{8})\.wav", re.ASCII)
-NAME_2021 = re.compile(
-    rf"{LABELLED}(?:_(?P<label>normal|anomaly))?_(?P<index>\d{{4}})(?:_(?P<attributes>.+))?\.wav", re.ASCII
-)
-NAME_2022 = re.compile(
-    rf"{LABELLED}_(?P<label>normal|anomaly)_(?P<index>\d{{4}})(?:_(?P<attributes>.*))?\.wav", re.ASCII
-)
-BLIND_2022 = re.compile(r"section_(?P<section>\d{2})_(?:(?P<split>test)_)?(?P<index>\d{4})\.wav", re.ASCII)
-SUPPLEMENT_2025 = re.compile(
-    r"section_(?P<section>\d{2})_(?:(?:source|target|noise)_)?(?:supplemental_)?(?:normal|machine|noise|clean)"
-    r"_(?P<index>\d{4})(?:_(?P<attributes>.*))?\.wav",
-    re.ASCII,
-)
-
-SPLIT_BY_DOMAIN = {"train": "train", "source_test": "test", "target_test": "test"}
-TOGETHER = {"train": "train", "test": "test"}
-SUPPLEMENTED = {**TOGETHER, "supplemental": "supplemental"}
+SUPPLEMENTED = {**TOGETHER, SUPPLEMENT: SUPPLEMENT}
 LICENCE_UNREAD = "The licence is stated in the record; read it there before you use the recordings."
 
 EDITIONS: Mapping[int, Edition] = MappingProxyType(

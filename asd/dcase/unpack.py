@@ -8,7 +8,7 @@ import zipfile
 import zlib
 from pathlib import Path, PurePosixPath
 
-from asd.data.clips import UNWRITABLE
+from asd.data.sound_files import UNWRITABLE
 
 MAX_RATIO = 20  # unpacked bytes to a byte of the archive; recordings have 1 to 2
 LITTER = ("__MACOSX", ".DS_Store", "Thumbs.db")

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from asd.config.schema import RunConfig
 from asd.config.trust import require_trusted
-from asd.data.clips import parse_name
-from asd.data.decoding import read_waveform
+from asd.data.clip_names import parse_name
+from asd.data.decoding import read_clip
 from asd.data.waveforms import WaveformBank
 from asd.inference.references import StoredReferences, read_references
 from asd.methods.method import Extractor, Method, ScorerChoice, build_method, config_of
@@ -73,7 +73,7 @@ class Detector:
         """
         path = Path(path)
         number = self.find_section(path, section) if self.method.NEEDS_SECTION else self.sections[0]
-        samples = read_waveform(path, sample_rate=self.method.sample_rate, min_samples=self.method.min_samples)
+        samples = read_clip(path, self.method.decoding)
         features = self.extractor.extract(WaveformBank.from_arrays([samples]), 0)
         scorer, rows = self.fitted(number)
         own = self.references.row_of(path) if self.references else NO_REFERENCE

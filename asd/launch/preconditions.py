@@ -2,15 +2,17 @@
 
 import os
 from collections.abc import Sequence
-from functools import lru_cache
 from pathlib import Path
 
 from asd.config.instantiate import code_identity
 from asd.config.messages import nearest
 from asd.config.schema import OUTPUTS, EvaluateConfig, RunConfig
 from asd.config.upgrade import upgrade
-from asd.data.bad_clips import OnBadClip, scan_clips
-from asd.data.clips import MACHINES, UNWRITABLE, ClipTable, machine_folders, machines_in, printable
+from asd.data.bad_clips import read_clips
+from asd.data.clips import MACHINES
+from asd.data.readers.configured import reader_of
+from asd.data.readers.describe import explain_missing
+from asd.data.sound_files import UNWRITABLE, printable
 from asd.methods.method import build_method
 from asd.runs.folder import RunFolder, find_runs
 from asd.runs.manifest import differences, is_done, read_manifest, refuse_other
@@ -101,46 +103,26 @@ def require_data(config: RunConfig) -> None:
         raise ValueError(f"data.root={printable(str(root.absolute()))}: the path is no UTF-8; rename the folder")
     if config.data.simulate:
         there = list(MACHINES)
-    elif root.exists() and not root.is_dir():
-        raise ValueError(f"data.root={root} is a file: give the folder that holds dev_data")
-    elif not root.is_dir() or not machines_in(root):
-        raise ValueError(f"no data at data.root={root}.\n{WAYS_TO_GET_DATA}")
     else:
-        there = machines_in(root)
+        there = reader_of(config.data).machines()
+        if not there:
+            raise ValueError(f"{explain_missing(root)}\n{WAYS_TO_GET_DATA}")
     if machine not in there:
         where = "the simulated factory" if config.data.simulate else root
         raise ValueError(f"machine={machine}: not in {where}.{nearest(machine, there)}")
     if not config.data.simulate:
-        build_method(config).check(
-            scanned(root.absolute(), machine, config.data.on_bad_clip, folder_times(root, machine))
-        )
-
-
-@lru_cache(maxsize=64)  # the jobs of a grid share few machines
-def scanned(root: Path, machine: str, on_bad_clip: OnBadClip, times: tuple[int, ...]) -> ClipTable:
-    """The clips of a machine, listed once.
-
-    Raises:
-        ValueError: Their names say that a training or its evaluation would fail.
-    """
-    return scan_clips(root, machine, on_bad_clip)
-
-
-def folder_times(root: Path, machine: str) -> tuple[int, ...]:
-    """When names were last added, removed or changed in the folders of a machine."""
-    folders = [path for folder in machine_folders(root, machine) for path in folder.iterdir() if path.is_dir()]
-    return tuple(path.stat().st_mtime_ns for path in sorted(folders))
+        build_method(config).check(read_clips(reader_of(config.data), machine, config.data.on_bad_clip).table)
 
 
 def require_free(config: RunConfig) -> None:
     """Raises ValueError where another configuration owns the run's folder."""
-    run, root = RunFolder(config.folder()), Path(config.data.root)
+    run, reader = RunFolder(config.folder()), reader_of(config.data)
     if config.overwrite or not run.config.is_file():
         return
     values = config.plain()
-    if config.machine in machines_in(root):
-        fingerprint = scan_clips(root, config.machine, config.data.on_bad_clip).fingerprint()
-        values["data"]["fingerprint"] = fingerprint
+    if Path(config.data.root).exists() and config.machine in reader.machines():
+        table = read_clips(reader, config.machine, config.data.on_bad_clip).table
+        values["data"]["fingerprint"] = table.fingerprint()
     if code := code_identity(build_method(config).components):
         values["code"] = code
     refuse_other(run, values)

@@ -22,6 +22,7 @@ from asd.config.schema import EvaluateConfig, RunConfig
 from asd.config.trust import require_trusted
 from asd.config.upgrade import upgrade
 from asd.data.clips import ClipTable
+from asd.data.decoding import Decoding
 from asd.runs.folder import RunFolder
 
 if TYPE_CHECKING:
@@ -113,6 +114,12 @@ class Method(ABC, Generic[AnyConfig]):
     @abstractmethod
     def min_samples(self) -> int:
         """Samples of the shortest clip that it can use."""
+
+    @property
+    def decoding(self) -> Decoding:
+        """How recordings become waveforms."""
+        data = self.config.data
+        return Decoding(self.sample_rate, self.min_samples, data.channel, resample=data.sample_rate == "resample")
 
     @property
     def components(self) -> list[Component]:

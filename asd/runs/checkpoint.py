@@ -52,11 +52,13 @@ class Kept(NamedTuple):
         path: Where it is.
         step: Steps done.
         is_finished: Whether the training ended there; not known of earlier checkpoints.
+        content: Digest of the training clips; not known of earlier checkpoints.
     """
 
     path: Path
     step: int
     is_finished: bool
+    content: str | None
 
 
 def newest_checkpoint(run: RunFolder) -> Kept | None:
@@ -70,7 +72,8 @@ def newest_checkpoint(run: RunFolder) -> Kept | None:
         if path.is_file():
             try:
                 found = load_checkpoint(path)
-                return Kept(path, found["global_step"], bool(found["asd"].get("is_finished", False)))
+                about = found["asd"]
+                return Kept(path, found["global_step"], bool(about.get("is_finished", False)), about.get("content"))
             except ValueError as error:
                 say(f"{error}; looking at the one before")
                 problems.append(str(error))

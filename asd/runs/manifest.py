@@ -24,6 +24,9 @@ NOISE = (
     "speed.cpu.",
     "speed.cuda.",
     "data.root",
+    "data.table",
+    "data.edition",  # the fingerprint tells what a reader made of the files
+    "data.reader.",
     "data.cache",
     "data.bank",
     "data.workers",

@@ -12,15 +12,15 @@ import pytest
 import soundfile
 
 from asd.data import decoding
-from asd.data.bad_clips import BadClipsError, check_sections, scan_clips
-from asd.data.clips import scan_fitting, scan_machine
+from asd.data.bad_clips import BadClipsError, check_sections, read_clips
+from asd.data.readers.dcase import DcaseReader
 from asd.evaluation import evaluate
 from asd.experiment import train
 from asd.runs.excluded import keep_skipped, read_skipped, write_skipped
 from asd.runs.folder import RunFolder
 from asd.runs.manifest import read_manifest
 from asd.runs.scores import read_scores
-from tests.support.factory import RATE, make_machine, tone
+from tests.support.factory import RATE, make_machine, scan_machine, tone
 
 Job = Callable[..., dict[str, Any]]
 FAN = Path("data/dev_data/fan")
@@ -268,7 +268,7 @@ def spoil_names() -> dict[str, str]:
     (train_folder / f"{name}_8002.wav").symlink_to(f"{name}_8002.wav")
     (train_folder / f"{name}_8003.wav").mkdir()
     os.mkfifo(train_folder / f"{name}_8004.wav")
-    for wrong in (f"{name}_8005.WAV", f"{name.upper()}_8006.wav", "noise.wav", f"{name}_8007_\x1b[2J.wav"):
+    for wrong in (f"{name}_8005.txt.wav", f"{name.upper()}_8006.wav", "noise.wav", f"{name}_8007_\x1b[2J.wav"):
         soundfile.write(train_folder / wrong, tone(400, 1.5, 0), RATE, format="WAV")
     (train_folder / os.fsdecode(f"{name}_8008_".encode() + b"\xff.wav")).write_bytes(b"")
     (FAN / "source_test" / f"{name}_8009.wav").write_bytes(b"")
@@ -279,11 +279,11 @@ def spoil_names() -> dict[str, str]:
         f"{name}_8002.wav": "a link that leads nowhere",
         f"{name}_8003.wav": "not a regular file",
         f"{name}_8004.wav": "not a regular file",
-        f"{name}_8005.WAV": "not the name of a clip",
+        f"{name}_8005.txt.wav": "not the name of a clip",
         f"{name.upper()}_8006.wav": "not the name of a clip",
         "noise.wav": "not the name of a clip",
-        f"{name}_8007_\\x1b[2J.wav": "signs that cannot be written down",
-        f"{name}_8008_\\udcff.wav": "signs that cannot be written down",
+        f"{name}_8007_\\x1b[2J.wav": "characters that cannot be written down",
+        f"{name}_8008_\\udcff.wav": "characters that cannot be written down",
         f"{name}_8009.wav": "belongs into train",
         f"{name}_8010.wav": "lies in Train; clips lie in train",
     }
@@ -307,7 +307,7 @@ def test_a_link_in_the_place_of_a_folder(workplace: Path) -> None:
     (FAN / "target_test").symlink_to("nowhere")
     for policy in ("error", "skip"):
         with pytest.raises(ValueError, match="target_test: a link that leads nowhere"):
-            scan_clips(Path("data"), "fan", policy)
+            read_clips(DcaseReader(Path("data")), "fan", policy)
     (FAN / "target_test").unlink()
     (FAN / "target_test").symlink_to("target_test")
     with pytest.raises(ValueError, match="target_test: a link that leads nowhere"):
@@ -346,8 +346,11 @@ def test_a_root_that_is_no_utf8(workplace: Path, job: Job) -> None:
 def test_files_without_a_single_clip(workplace: Path) -> None:
     for number, path in enumerate(list(FAN.rglob("*.wav"))):
         path.rename(path.with_name(f"normal_id_00_{number:08d}.wav"))
-    with pytest.raises(ValueError, match=r"has 28 \.wav files and none is a clip\. The first, .*normal_id_00"):
-        scan_fitting(Path("data"), "fan")
+    with pytest.raises(
+        ValueError,
+        match=r"has 28 files of sound and none is a clip of edition 2021:\n.*normal_id_00",
+    ):
+        DcaseReader(Path("data"), edition=2021).read("fan")
 
 
 def test_sections_of_one_class_are_named_in_the_results(

@@ -9,7 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from asd.data.clips import MACHINES, Clip, machines_in, parse_name, scan_machine
+from asd.data.clip_names import ClipName, parse_name
+from asd.data.clips import MACHINES
+from asd.data.readers.dcase import DcaseReader
+from tests.support.factory import scan_machine
 
 TRAIN = "section_00_source_train_normal_0000.wav"
 
@@ -37,24 +40,24 @@ def small_set(root: Path) -> Path:
 @pytest.mark.parametrize(
     ("name", "clip"),
     [
-        (TRAIN, Clip("fan", 0, "source", "train", "normal", 0, "")),
+        (TRAIN, ClipName(0, "source", "train", "normal", 0, "")),
         (
             "section_05_target_test_anomaly_0199.wav",
-            Clip("fan", 5, "target", "test", "anomaly", 199, ""),
+            ClipName(5, "target", "test", "anomaly", 199, ""),
         ),
-        ("section_03_source_test_0012.wav", Clip("fan", 3, "source", "test", "unknown", 12, "")),
+        ("section_03_source_test_0012.wav", ClipName(3, "source", "test", "unknown", 12, "")),
         (
             "section_01_source_train_normal_0900_0_g_25_mm_2000_mV_none.wav",
-            Clip("fan", 1, "source", "train", "normal", 900, "0_g_25_mm_2000_mV_none"),
+            ClipName(1, "source", "train", "normal", 900, "0_g_25_mm_2000_mV_none"),
         ),
         (
             "section_01_source_train_normal_0001_A1Spd28VMic1_0002.wav",
-            Clip("fan", 1, "source", "train", "normal", 1, "A1Spd28VMic1_0002"),
+            ClipName(1, "source", "train", "normal", 1, "A1Spd28VMic1_0002"),
         ),
     ],
 )
-def test_names_are_taken_apart(name: str, clip: Clip) -> None:
-    assert parse_name(name, "fan") == clip
+def test_names_are_taken_apart(name: str, clip: ClipName) -> None:
+    assert parse_name(name) == clip
 
 
 @pytest.mark.parametrize(
@@ -66,7 +69,8 @@ def test_names_are_taken_apart(name: str, clip: Clip) -> None:
         "section_00_source_train_broken_0000.wav",
         "section_00_source_train_normal_0000_.wav",
         "section_00_source_train_normal_0000.wav\n",
-        "section_00_source_train_normal_0000.flac",
+        "section_00_source_train_normal_0000.txt",
+        "section_00_source_train_normal_0000_wav",
         "section_٠٠_source_train_normal_0000.wav",
     ],
 )
@@ -77,21 +81,22 @@ def test_other_names_are_refused_with_an_example(name: str) -> None:
 
 def test_all_real_names_of_the_development_test(shared: Path) -> None:
     with open(shared / "names" / "names_2021_dev_test.csv") as file:
-        clips = [parse_name(name, machine) for machine, name in csv.reader(file)]
+        rows = list(csv.reader(file))
+    clips = [parse_name(name) for _, name in rows]
     assert len(clips) == 8621
-    assert {clip.machine for clip in clips} == set(MACHINES)
+    assert {machine for machine, _ in rows} == set(MACHINES)
     assert {clip.split for clip in clips} == {"test"}
     assert {clip.label for clip in clips} == {"normal", "anomaly"}
 
 
 def test_all_real_names_of_the_fan(shared: Path) -> None:
     with open(shared / "names" / "names_2021_fan_dev_and_additional.csv") as file:
-        rows = [(name, parse_name(name, machine)) for machine, name in csv.reader(file)]
+        rows = [(name, parse_name(name)) for _, name in csv.reader(file)]
     training = Counter((clip.section, clip.domain) for _, clip in rows if clip.split == "train")
     assert training == {(section, domain): n for section in range(6) for domain, n in (("source", 1000), ("target", 3))}
     for name, clip in rows:
         assert name.removesuffix(".wav").endswith(clip.attributes)
-        middle = f"section_{clip.section:02d}_{clip.domain}_{clip.split}_{clip.label}_{clip.index:04d}"
+        middle = f"section_{clip.section:02d}_{clip.domain}_{clip.split}_{clip.label}_{clip.number:04d}"
         assert name == middle + ("_" + clip.attributes if clip.attributes else "") + ".wav"
 
 
@@ -152,9 +157,9 @@ def test_a_root_that_holds_the_machine_itself(tmp_path: Path) -> None:
     table = scan_machine(tmp_path / "dev_data", "fan")
     assert len(table) == 4
     assert table.path[0].startswith("fan/")
-    assert machines_in(tmp_path) == ["fan", "valve"]
-    assert machines_in(tmp_path / "eval_data") == ["fan"]
-    assert machines_in(tmp_path / "nothing") == []
+    assert DcaseReader(tmp_path).machines() == ["fan", "valve"]
+    assert DcaseReader(tmp_path / "eval_data").machines() == ["fan"]
+    assert DcaseReader(tmp_path / "nothing").machines() == []
 
 
 def test_spaces_other_scripts_and_links(tmp_path: Path) -> None:
@@ -195,7 +200,7 @@ def test_missing_things_are_named(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no machine 'fun'; there are fan, valve"):
         scan_machine(small_set(tmp_path), "fun")
     (tmp_path / "dev_data" / "pump" / "train").mkdir(parents=True)
-    with pytest.raises(ValueError, match=r"pump has no \.wav files"):
+    with pytest.raises(ValueError, match=r"pump has no recordings in train, source_test"):
         scan_machine(tmp_path, "pump")
 
 
@@ -203,7 +208,10 @@ def test_missing_things_are_named(tmp_path: Path) -> None:
     ("path", "message"),
     [
         ("dev_data/fan/train/other.wav", "train/other.wav: not the name of a clip"),
-        ("dev_data/fan/train/section_00_source_train_normal_0009.WAV", "not the name of a clip"),
+        ("dev_data/fan/train/SECTION_00_source_train_normal_0009.wav", "not the name of a clip"),
+        ("dev_data/fan/train/more/section_00_source_train_normal_0009.wav", "lies in train/more; clips lie in train"),
+        ("dev_data/fan/section_00_source_train_normal_0009.wav", "lies in the folder of fan itself; clips lie in"),
+        ("dev_data/fan/train/section_00_source_train_normal_0009.m4a", "libsndfile does not read .m4a; convert it"),
         ("dev_data/fan/train/section_00_source_test_normal_0009.wav", "belongs into source_test"),
         ("dev_data/fan/source_test/section_00_target_test_normal_0009.wav", "belongs into target_test"),
         ("dev_data/fan/source_test/section_00_source_train_normal_0009.wav", "belongs into train"),
@@ -227,5 +235,5 @@ def test_all_misfits_are_named_at_once(tmp_path: Path) -> None:
 
 
 def test_scanning_needs_no_torch() -> None:
-    code = "import sys, asd.data.clips; sys.exit('torch' in sys.modules)"
+    code = "import sys, asd.data.readers.describe, asd.data.readers.table; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -8,13 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from asd.data.clips import scan_machine
 from asd.data.datamodule import MachineDataModule, StepNumbers
 from asd.data.decoding import Decoding
 from asd.data.sampling import BalancedSource
 from asd.data.waveforms import WaveformBank
 from asd.features.input import SpectrogramPieces
-from tests.support.factory import make_machine
+from tests.support.factory import make_machine, scan_machine
 
 INPUT = SpectrogramPieces(
     sample_rate=16_000, n_fft=2046, hop_length=512, n_frames=32, n_bins=512, scale="linear", pair_mean=True,

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from asd.data.clips import ClipTable, scan_machine
+from asd.data.clips import ClipTable
 from asd.data.logmel_datamodule import AllWindows
-from tests.support.factory import make_machine
+from tests.support.factory import make_machine, scan_machine
 
 
 @pytest.fixture(scope="module")

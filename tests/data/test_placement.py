@@ -6,11 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from asd.data.clips import scan_machine
 from asd.data.decoding import Decoding
 from asd.data.placement import place
 from asd.data.waveforms import WaveformBank
-from tests.support.factory import make_machine
+from tests.support.factory import make_machine, scan_machine
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
 

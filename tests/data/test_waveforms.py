@@ -19,10 +19,10 @@ import torch
 
 from asd.data import bank_file, decoding
 from asd.data.bad_clips import BadClipsError, open_usable
-from asd.data.clips import ClipTable, scan_machine
+from asd.data.clips import ClipTable
 from asd.data.decoding import Decoding, read_waveform
 from asd.data.waveforms import WaveformBank
-from tests.support.factory import make_machine
+from tests.support.factory import make_machine, scan_machine
 
 RATE = 16000
 FOOTER = bank_file.FOOTER.itemsize

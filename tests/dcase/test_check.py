@@ -114,6 +114,8 @@ def test_attribute_files_are_missed(tmp_path: Path) -> None:
 
 def test_real_recordings_are_whole(shared: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["data", "check", str(shared / "mimii_fan"), "--json", str(tmp_path / "report.json")]
+    assert main(arguments) == 0  # a training takes it
+    arguments += ["--edition", "2021"]
     assert main([*arguments, "--partial"]) == 0
     written = json.loads((tmp_path / "report.json").read_text())
     assert written["files"] == 60
@@ -126,3 +128,31 @@ def test_real_recordings_are_whole(shared: Path, tmp_path: Path, capsys: pytest.
 def test_nothing_to_check(tmp_path: Path, folder: str) -> None:
     with pytest.raises(ValueError, match=r"no such folder|no clips"):
         check(tmp_path / folder, EDITION)
+
+
+def test_problems_are_what_a_training_refuses(root: Path) -> None:
+    """Any machine's name, any number and length of clips are trained on; a note says where they differ."""
+    (root / "dev_data/fan").rename(root / "dev_data/press")
+    report = check(root, None)
+    assert report.problems == []
+    assert (report.edition, report.n_files) == ("2021", 12)
+
+
+def test_seconds_are_counted_at_the_rate_of_the_file(root: Path) -> None:
+    """6 s at 44.1 kHz are not 16.58 s."""
+    soundfile.write(root / FIRST, tone(500, 6 * 44_100 / 16_000, 1), 44_100)
+    messages = [finding.message for finding in check(root, EDITION).problems if finding.path == FIRST]
+    assert messages == ["44100 Hz, expected 16000 Hz", "6 s (264600 samples at 44100 Hz), expected 0.1 s"]
+    (refused,) = check(root, None).problems
+    assert refused.message == "44100 Hz, expected 16000 Hz, or give data.sample_rate=resample"
+
+
+def test_own_recordings_are_checked_without_an_edition(tmp_path: Path) -> None:
+    for label, seed in (("normal", 1), ("abnormal", 2)):
+        (tmp_path / label).mkdir()
+        for number in range(3):
+            soundfile.write(tmp_path / label / f"{number}.wav", tone(500, 1.5, 10 * seed + number), 16_000)
+    (tmp_path / "normal/3.wav").write_bytes(b"no sound")
+    report = check(tmp_path, None)
+    assert [(finding.kind, finding.path) for finding in report.problems] == [("header", "normal/3.wav")]
+    assert summary(report).startswith(f"{tmp_path}: 7 clips checked against the rules of training")

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from asd.data.clips import scan_machine
 from asd.dcase.counts import COUNTS_2021
 from asd.dcase.editions import EDITIONS, PARTS, edition_of
+from tests.support.factory import scan_machine
 
 NAMES_2021 = {"names_2021_dev_test.csv": 8621, "names_2021_fan_dev_and_additional.csv": 7218}
 
@@ -63,12 +63,12 @@ def test_names_of_each_edition(year: int, folder: str, name: str, expected: tupl
 @pytest.mark.parametrize(
     ("year", "folder", "name", "message"),
     [
-        (2021, "train", "normal_id_00_00000001.wav", "not a clip name of 2021"),
-        (2021, "source_test", "section_00_target_test_normal_0001.wav", "domain is target"),
-        (2021, "train", "section_00_source_test_normal_0001.wav", "it is for test"),
+        (2021, "train", "normal_id_00_00000001.wav", "not the name of a clip"),
+        (2021, "source_test", "section_00_target_test_normal_0001.wav", "belongs into target_test"),
+        (2021, "train", "section_00_source_test_normal_0001.wav", "belongs into source_test"),
         (2021, "train", "section_00_source_train_anomaly_0001.wav", "training clips are normal"),
         (2021, "test", "section_00_source_test_normal_0001.wav", "lies in test"),
-        (2022, "test", "section_00_source_test_normal_٠٠٠١.wav", "not a clip name"),
+        (2022, "test", "section_00_source_test_normal_٠٠٠١.wav", "not the name of a clip"),
     ],
 )
 def test_names_that_do_not_belong(year: int, folder: str, name: str, message: str) -> None:

@@ -11,7 +11,7 @@ from asd.models.build import build_backbone
 from scipy.stats import spearmanr
 from sklearn.metrics import roc_auc_score
 
-from asd.data.clips import ClipTable, scan_machine
+from asd.data.clips import ClipTable
 from asd.data.decoding import Decoding
 from asd.data.waveforms import WaveformBank
 from asd.evaluation import score_sections
@@ -21,7 +21,7 @@ from asd.models.embedder import Embedder, load_embedder, runs_of_one_length
 from asd.runs.checkpoint import load_checkpoint, load_part
 from asd.runs.folder import RunFolder
 from asd.scoring.neighbours import ScorerSettings
-from tests.support.factory import make_machine
+from tests.support.factory import make_machine, scan_machine
 
 Job = Callable[..., dict[str, Any]]
 CPU = torch.device("cpu")

@@ -20,7 +20,6 @@ from sklearn.metrics import roc_auc_score
 
 import asd
 from asd.cli import main as cli
-from asd.data.clips import scan_machine
 from asd.data.waveforms import WaveformBank
 from asd.evaluation import evaluate
 from asd.experiment import train
@@ -32,7 +31,7 @@ from asd.runs.manifest import is_done
 from asd.runs.record import read_record
 from asd.runs.scores import read_scores
 from tests.support import jobs
-from tests.support.factory import make_machine
+from tests.support.factory import make_machine, scan_machine
 from tests.support.originals import Originals
 
 METHODS = ["autoencoder", "mobilenetv2"]

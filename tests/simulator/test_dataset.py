@@ -13,13 +13,14 @@ import pytest
 from scipy.stats import hmean
 from sklearn.metrics import roc_auc_score
 
-from asd.data.clips import MACHINES, scan_machine
+from asd.data.clips import MACHINES
 from asd.scoring.logmel import mean_log_mel, nearest_distance
 from asd.simulator import dataset as simulator
 from asd.simulator.dataset import SIMULATOR_VERSION, Sizes, clips, simulate
 from asd.simulator.faults import FAULTS
 from asd.simulator.oscillators import N_SAMPLES, RATE
 from asd.simulator.recording import Recording, individual, render, run, site
+from tests.support.factory import scan_machine
 
 FULL_SCALE = 32_768
 

@@ -5,7 +5,18 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
+from asd.data.bad_clips import refuse_excluded
+from asd.data.clips import ClipTable
+from asd.data.readers.dcase import DcaseReader
+
 RATE = 16_000
+
+
+def scan_machine(root: Path, machine: str) -> ClipTable:
+    """The clips of a machine in the layout of DCASE, all of which must fit."""
+    reading = DcaseReader(root).read(machine)
+    refuse_excluded(reading)
+    return reading.table
 
 
 def tone(frequency: float, seconds: float, seed: int) -> np.ndarray:

@@ -13,13 +13,13 @@ import torch
 from asd.training.assembly import build_data, build_model, open_clips
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from asd.data.clips import scan_machine
 from asd.data.datamodule import MachineDataModule, Steps, StepWindows
 from asd.experiment import train
 from asd.runs.checkpoint import load_checkpoint
 from asd.runs.folder import RunFolder
 from asd.training import auto
 from asd.training.auto import quickest, settle, training_device, with_compiler
+from tests.support.factory import scan_machine
 
 Job = Callable[..., dict[str, Any]]
 CPU = torch.device("cpu")
