@@ -34,19 +34,6 @@ class TrainingPieces:
         return TrainingPieces(self.unit[rows], self.clip[rows], self.is_source[rows])
 
 
-@dataclass(frozen=True)
-class ThinningLoss:
-    """What fewer references cost, on training clips alone.
-
-    Attributes:
-        auc_full: Telling a section's training clips from those of other sections, with all references.
-        auc_thinned: The same with the references kept.
-    """
-
-    auc_full: float
-    auc_thinned: float
-
-
 def k_centre(unit: NDArray[np.float32], n: int) -> NDArray[np.int64]:
     """Rows (n,) of unit embeddings (pieces, dim) chosen greedily, sorted; all of them where there are no more than n.
 
