@@ -30,7 +30,7 @@ def export(options: argparse.Namespace) -> int:
         ValueError: Packages of the extra `export` are missing, or the run cannot be exported.
     """
     if missing := [name for name in MODULES if importlib.util.find_spec(name) is None]:
-        raise ValueError(f"asd export needs {', '.join(missing)}: pip install 'asd[export]'")
+        raise ValueError(f"asd export needs {', '.join(missing)}: pip install 'asd[runtime]'")
     from asd.inference.export import build_model
     from asd.inference.export_run import exported_detector
     from asd_runtime.model_file import write_model
