@@ -81,7 +81,7 @@ def add_listen(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 
 def listen(options: argparse.Namespace) -> int:
-    """Scores sound without end: a line on standard error for each window, an event on standard output for each change."""
+    """Scores sound without end: a line on standard error for each window, an event in JSON for each change."""
     from asd_runtime import load
     from asd_runtime.listening import Alarm, Event, Listener
     from asd_runtime.snippets import Snippets

@@ -242,7 +242,7 @@ def packed(model: Model) -> dict[str, bytes]:
         "notes": dict(model.notes),
     }
     buffer = io.BytesIO()
-    np.savez(buffer, **arrays)
+    np.savez(buffer, allow_pickle=False, **arrays)
     text = json.dumps(manifest, indent=2, ensure_ascii=False, allow_nan=False)
     return {"manifest.json": text.encode(), "network.onnx": model.network, "arrays.npz": buffer.getvalue()}
 
@@ -317,7 +317,9 @@ def unpack_section(entry: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Se
         training_scores=arrays[f"{prefix}training_scores"],
         is_source=arrays[f"{prefix}is_source"],
         gamma={
-            domain: TailQuantiles(*arrays[f"{prefix}gamma_{domain}"], tuple(warnings))
+            domain: TailQuantiles(
+                arrays[f"{prefix}gamma_{domain}"][0], arrays[f"{prefix}gamma_{domain}"][1], tuple(warnings)
+            )
             for domain, warnings in entry["gamma_warnings"].items()
         },
         references=References(**references) if references else None,

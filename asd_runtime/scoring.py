@@ -51,7 +51,9 @@ class NeighbourSearch:
         piece = np.arange(len(unit))
         return PieceScores(*(np.stack(column)[nearer, piece] for column in zip(*found, strict=True)))
 
-    def search(self, unit: NDArray[np.float32], references: NDArray[np.float32], clip: NDArray[np.int64]) -> PieceScores:
+    def search(
+        self, unit: NDArray[np.float32], references: NDArray[np.float32], clip: NDArray[np.int64]
+    ) -> PieceScores:
         """Scores and nearest clips within one set of references."""
         cosine = unit @ references.T
         largest = np.argpartition(-cosine, self.k - 1, axis=1)[:, : self.k]

@@ -97,7 +97,9 @@ def microphone(sample_rate: int, device: str | int | None = None, backend: Any =
         try:
             backend = importlib.import_module("sounddevice")
         except (ImportError, OSError) as error:
-            raise ValueError(f"a microphone needs sounddevice and PortAudio ({error}): pip install 'asd-runtime[listen]'") from None
+            raise ValueError(
+                f"a microphone needs sounddevice and PortAudio ({error}): pip install 'asd-runtime[listen]'"
+            ) from None
     while True:
         try:
             yield from open_microphone(sample_rate, device, backend)

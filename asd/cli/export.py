@@ -35,14 +35,16 @@ def export(options: argparse.Namespace) -> int:
     from asd.inference.export_run import exported_detector
     from asd_runtime.model_file import write_model
 
-    detector = exported_detector(
-        options.run, scorer=options.scorer, only=options.section, clip_seconds=options.window
-    )
+    detector = exported_detector(options.run, scorer=options.scorer, only=options.section, clip_seconds=options.window)
     model = build_model(detector, n_references=options.references, fp16=options.fp16)
     out = options.out or Path(f"{model.identity.machine}.asd")
     write_model(out, model)
     print(f"{out}: {out.stat().st_size / 1e6:.1f} MB, {model.identity.machine}, sections {sorted(model.sections)}")
     for note in model.notes.get("references", ()):
-        cost = "one section alone: no AUC" if note["auc"] is None else f"AUC {note['auc_with_all']:.4f} → {note['auc']:.4f}"
+        cost = (
+            "one section alone: no AUC"
+            if note["auc"] is None
+            else f"AUC {note['auc_with_all']:.4f} → {note['auc']:.4f}"
+        )
         print(f"section {note['section']:02d}: {note['kept']} of {note['of']} references kept, {cost}")
     return 0

@@ -65,7 +65,8 @@ def build_model(detector: ExportedDetector, *, n_references: int | None = None, 
     Raises:
         ValueError: The method has no references to thin, or the network cannot be exported.
     """
-    sections, notes = list(detector.sections), {"fp16": fp16}
+    sections = list(detector.sections)
+    notes: dict[str, Any] = {"fp16": fp16}
     if n_references is not None:
         if not isinstance(detector.scoring, NeighbourScoring):
             raise ValueError(f"--references: method {detector.identity.method} has none; leave the option out")
@@ -87,7 +88,7 @@ def build_model(detector: ExportedDetector, *, n_references: int | None = None, 
 
 def gamma_tails(section: Section) -> dict[str, TailQuantiles]:
     """The fitted quantiles of each domain; a domain whose scores no distribution fits has none."""
-    found = {}
+    found: dict[str, TailQuantiles] = {}
     for domain in DOMAINS:
         try:
             official = find_threshold(section.scores_of(domain))
@@ -147,4 +148,3 @@ def halve_references(section: Section) -> Section:
     if section.references is None:
         return section
     return replace(section, references=replace(section.references, unit=section.references.unit.astype(np.float16)))
-

@@ -16,8 +16,8 @@ SMALLEST_HALVED = 256  # weights; fewer stay in float32
 class PReluByConvolution(nn.Module):
     """PReLU as x + (1 − slope) · relu(−x), in depthwise 1×1 convolutions.
 
-    ONNX Runtime keeps maps in blocks of channels from convolution to convolution, but leaves that layout for a PReLU with
-    a slope for each channel. Written so, MobileFaceNet takes a third of the time, and the numbers stay the same.
+    ONNX Runtime keeps maps in blocks of channels from convolution to convolution, but leaves that layout for a PReLU
+    with a slope for each channel. Written so, MobileFaceNet takes a third of the time, and the numbers stay the same.
     """
 
     def __init__(self, slope: Tensor) -> None:

@@ -90,7 +90,10 @@ def clip_scores(
     Raises:
         ValueError: Fewer than K references are left for a clip.
     """
-    domains = {"both": [None], "source": [True], "target": [False], "nearest": [True, False]}[choice]
+    kinds: dict[str, list[bool | None]] = {
+        "both": [None], "source": [True], "target": [False], "nearest": [True, False],
+    }  # fmt: skip
+    domains = kinds[choice]
     summary = np.mean if aggregation == "mean" else np.max
     scores = []
     for clip in np.unique(pieces.clip):
