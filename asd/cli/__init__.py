@@ -5,10 +5,10 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from asd.cli import dashboard, data, official, report, score, scripts, status, wandb
+from asd.cli import dashboard, data, export, listen, official, report, score, scripts, status, wandb
 from asd.system.progress import be_quiet, write_line
 
-COMMANDS = (scripts, dashboard, data, official, report, score, status, wandb)
+COMMANDS = (scripts, dashboard, data, export, listen, official, report, score, status, wandb)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

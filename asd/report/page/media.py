@@ -98,7 +98,9 @@ class MediaStore:
 
     def read(self, clip: str) -> NDArray[Any]:
         """The samples of a clip, int16 or float32 in steps of 16 bit."""
-        return read_waveform(self.root / clip, sample_rate=self.sample_rate, min_samples=N_FFT)
+        return read_waveform(
+            self.root / clip, sample_rate=self.sample_rate, min_samples=N_FFT, channel="mean", resample=True
+        )
 
 
 def decibels(samples: NDArray[Any]) -> NDArray[np.float64]:

@@ -1,0 +1,134 @@
+"""`asd-runtime`: score recordings and listen to a machine, without torch. `asd listen` is the same command."""
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+# Before numpy is imported: threads that wait by spinning take the cores of other programs.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+EXIT_ANOMALOUS = 1
+EXIT_MISTAKE = 2
+RULE = "official, quantile=0.99, per-day=1 (false alarms a day), or a number (%(default)s)"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command; a mistake of the user's is one message and exit code 2."""
+    parser = argparse.ArgumentParser(prog="asd-runtime", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    add_score(commands)
+    add_listen(commands)
+    options = parser.parse_args(arguments)
+    try:
+        return int(options.command(options))
+    except (ValueError, OSError) as error:
+        print(error, file=sys.stderr)
+        return EXIT_MISTAKE
+
+
+def add_model(parser: argparse.ArgumentParser) -> None:
+    """The options that both commands have."""
+    parser.add_argument("model", type=Path, metavar="MODEL", help="what asd export wrote")
+    parser.add_argument("--section", type=int, help="whose normal sound it is compared with (the only one)")
+    parser.add_argument("--domain", choices=("both", "source", "target"), default="both", help="whose training clips")
+
+
+def add_score(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Adds `score`."""
+    parser = commands.add_parser("score", help="score recordings", description=score.__doc__)
+    add_model(parser)
+    parser.add_argument("clips", type=Path, nargs="+", metavar="clip.wav")
+    parser.add_argument("--threshold", default="official", help=RULE)
+    parser.add_argument("--fail-on-anomaly", action="store_true", help="exit code 1 where a recording is anomalous")
+    parser.set_defaults(command=score)
+
+
+def score(options: argparse.Namespace) -> int:
+    """Prints score, share of training clips below, verdict and name of each recording, separated by tabs."""
+    from asd_runtime import load
+
+    detector, is_anomalous = load(options.model), False
+    for path in options.clips:
+        found = detector.score_file(path, options.section, threshold=options.threshold, domain=options.domain)
+        verdict = "anomalous" if found.is_anomalous else "normal"
+        print(f"{found.score!r}\t{found.share_below:.1%}\t{verdict}\t{path}")
+        is_anomalous |= found.is_anomalous
+    return EXIT_ANOMALOUS if is_anomalous and options.fail_on_anomaly else 0
+
+
+def add_listen(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Adds `listen`."""
+    parser = commands.add_parser("listen", help="watch a machine", description=listen.__doc__)
+    add_model(parser)
+    parser.add_argument(
+        "source", nargs="?", default="microphone", metavar="-|FILE|FOLDER",
+        help="raw 16-bit mono samples from a pipe, a recording, a folder of them (the microphone)",
+    )  # fmt: skip
+    parser.add_argument("--device", help="microphone, by name")
+    parser.add_argument("--rate", type=int, help="of raw samples, in Hz; must be the model's")
+    parser.add_argument("--follow", action="store_true", help="wait for more recordings in the folder")
+    parser.add_argument("--hop", type=float, default=2.048, metavar="SECONDS", help="between scores (%(default)g)")
+    parser.add_argument("--threshold", default="per-day=1", help=RULE)
+    parser.add_argument("--off", type=float, metavar="SCORE", help="where an alarm ends (the threshold)")
+    parser.add_argument("--min-seconds", type=float, default=0.0, help="of an alarm, and of its end (%(default)g)")
+    parser.add_argument("--events", type=Path, metavar="FILE", help="append events as JSON lines")
+    parser.add_argument("--snippets", type=Path, metavar="FOLDER", help="keep the window that began each alarm")
+    parser.add_argument("--snippets-mb", type=float, default=100.0, metavar="MB", help="that they take (%(default)g)")
+    parser.set_defaults(command=listen)
+
+
+def listen(options: argparse.Namespace) -> int:
+    """Scores sound without end: a line on standard error for each window, an event in JSON for each change."""
+    from asd_runtime import load
+    from asd_runtime.listening import Alarm, Event, Listener
+    from asd_runtime.snippets import Snippets
+    from asd_runtime.verdict import find_threshold
+    from asd_runtime.windows import cut
+
+    detector = load(options.model)
+    section, rate = detector.find_section(options.section), detector.sample_rate
+    found = find_threshold(section, options.threshold, domain=options.domain, hop_seconds=options.hop)
+    for warning in found.warnings:
+        print(f"threshold {found.rule}: {warning}", file=sys.stderr)
+    off = found.value if options.off is None else options.off
+    listener = Listener(detector, section, Alarm(found.value, off, options.min_seconds), options.domain)
+    snippets = Snippets(options.snippets, int(options.snippets_mb * 1e6), rate) if options.snippets else None
+    last = None
+    windows = cut(stream(options, rate), length=detector.model.clip_samples, hop=round(options.hop * rate))
+    for heard in listener.listen(windows):
+        if isinstance(heard, Event):
+            report(json.dumps(heard.plain(), allow_nan=False), options.events)
+            if heard.event == "alarm-begins" and snippets and last is not None:
+                snippets.keep(heard.seconds, last.samples)
+        else:
+            last = heard
+            print(f"{heard.seconds:9.1f} s  {heard.level:6.1f} dB  {heard.score:.6g}  {heard.state}", file=sys.stderr)
+    return 0
+
+
+def stream(options: argparse.Namespace, rate: int) -> Iterator:
+    """The sound that was asked for.
+
+    Raises:
+        ValueError: Raw samples of another rate than the model's.
+    """
+    from asd_runtime import sources
+
+    if options.rate not in (None, rate):
+        raise ValueError(f"--rate {options.rate}: the model takes {rate} Hz. Resample it: ffmpeg … -ar {rate}")
+    if options.source == "microphone":
+        return sources.microphone(rate, options.device)
+    if options.source == "-":
+        return sources.pipe(sys.stdin.buffer, rate)
+    return sources.recordings(Path(options.source), rate, follow=options.follow)
+
+
+def report(line: str, events: Path | None) -> None:
+    """Prints an event and appends it to a file."""
+    print(line, flush=True)
+    if events is not None:
+        with open(events, "a", encoding="utf-8") as file:
+            file.write(line + "\n")

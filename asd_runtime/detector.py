@@ -1,0 +1,202 @@
+"""An exported detector: waveform → pieces → network → scores → verdict."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import assert_never
+
+import numpy as np
+from numpy.typing import NDArray
+
+from asd_runtime.framing import first_columns, min_samples
+from asd_runtime.logmel import clip_windows
+from asd_runtime.model_file import (
+    Domain,
+    LogMelInput,
+    LogOddsScoring,
+    Model,
+    NeighbourScoring,
+    PieceInput,
+    ReconstructionScoring,
+    Section,
+)
+from asd_runtime.network import Network
+from asd_runtime.scoring import NeighbourSearch, PieceScores, log_odds, squared_errors
+from asd_runtime.spectrogram import clip_pieces
+from asd_runtime.verdict import Threshold, find_threshold, share_below
+from asd_runtime.waveform import read_recording, to_int16
+
+
+@dataclass(frozen=True, eq=False)
+class ClipScore:
+    """How far a recording lies from the normal ones, and what that means.
+
+    Attributes:
+        score: Of the clip; higher = more anomalous.
+        section: Whose normal sound it was compared with.
+        share_below: Share of the section's training clips with a lower score.
+        threshold: Where normal ends.
+        is_anomalous: Whether the score is above the threshold.
+        pieces: (pieces,) score of each piece, in the order of time.
+        seconds: (pieces,) the middle of each piece's first column.
+        nearest: (pieces,) the training clip nearest to each piece; "" for methods that know none.
+    """
+
+    score: float
+    section: int
+    share_below: float
+    threshold: Threshold
+    is_anomalous: bool
+    pieces: NDArray[np.float64]
+    seconds: NDArray[np.float64]
+    nearest: NDArray[np.str_]
+
+
+class Detector:
+    """Scores arrays and files with an exported model.
+
+    Args:
+        model: What the file holds.
+        threads: Threads of the network.
+    """
+
+    def __init__(self, model: Model, *, threads: int = 1) -> None:
+        self.model = model
+        self.network = Network(model.network, threads=threads)
+        self.searches: dict[int, NeighbourSearch] = {}
+
+    @property
+    def sample_rate(self) -> int:
+        """Of the sound that it takes, in Hz."""
+        return self.model.input.sample_rate
+
+    def score(
+        self,
+        samples: NDArray[np.generic],
+        sample_rate: int,
+        section: int | None = None,
+        *,
+        threshold: str = "official",
+        domain: Domain = "both",
+    ) -> ClipScore:
+        """Scores one recording.
+
+        Args:
+            samples: (samples,) int16, or floats in [−1, 1].
+            sample_rate: In Hz.
+            section: Whose normal sound it is compared with; may be absent where the model has one section.
+            threshold: A rule, see `asd_runtime.verdict.RULES`.
+            domain: Whose training clips the verdict counts.
+
+        Raises:
+            ValueError: Sound of another rate, too short, silent or no sound; an unknown section, domain or rule.
+        """
+        known = self.find_section(section)
+        limit = find_threshold(known, threshold, domain=domain)
+        return self.judge(self.checked(samples, sample_rate), known, limit, domain)
+
+    def score_file(
+        self, path: str | Path, section: int | None = None, *, threshold: str = "official", domain: Domain = "both"
+    ) -> ClipScore:
+        """Scores one recording from a file; arguments and errors as of `score`."""
+        samples, rate = read_recording(Path(path))
+        try:
+            return self.score(samples, rate, section, threshold=threshold, domain=domain)
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from None
+
+    def score_all(
+        self, clips: Iterable[NDArray[np.generic]], sample_rate: int, section: int | None = None
+    ) -> list[ClipScore]:
+        """Scores recordings one after the other; each gets the score that it gets alone."""
+        return [self.score(samples, sample_rate, section) for samples in clips]
+
+    def find_section(self, section: int | None) -> Section:
+        """The section of a number, or the only one.
+
+        Raises:
+            ValueError: It is not known, or not the only one.
+        """
+        known = sorted(self.model.sections)
+        if section is None and len(known) > 1:
+            raise ValueError(f"name the section, one of {known}")
+        number = known[0] if section is None else section
+        if number not in self.model.sections:
+            raise ValueError(f"section {number} is not in this model; it knows {known}")
+        return self.model.sections[number]
+
+    def checked(self, samples: NDArray[np.generic], sample_rate: int) -> NDArray[np.int16]:
+        """The samples, if they can be scored.
+
+        Raises:
+            ValueError: They cannot.
+        """
+        if sample_rate != self.sample_rate:
+            raise ValueError(f"{sample_rate} Hz, expected {self.sample_rate} Hz. Nothing is resampled here")
+        waveform, least = to_int16(samples), min_samples(self.model.input)
+        if len(waveform) < least:
+            raise ValueError(f"too short, {len(waveform)} samples; one piece needs {least}")
+        if waveform.min() == waveform.max():
+            raise ValueError(f"silent; all of its {len(waveform)} samples are {waveform[0]}")
+        return waveform
+
+    def judge(self, waveform: NDArray[np.int16], section: Section, threshold: Threshold, domain: Domain) -> ClipScore:
+        """The score and verdict of checked samples."""
+        settings = self.model.input
+        pieces = self.piece_scores(waveform, section)
+        score = float(self.summary(pieces.score))
+        known = np.append(section.clips, "")  # row -1: no training clip
+        return ClipScore(
+            score=score,
+            section=section.number,
+            share_below=share_below(section, score, domain),
+            threshold=threshold,
+            is_anomalous=score > threshold.value,
+            pieces=pieces.score,
+            seconds=first_columns(len(waveform), settings) * settings.hop_length / settings.sample_rate,
+            nearest=known[pieces.nearest],
+        )
+
+    @property
+    def summary(self) -> Callable[[NDArray[np.float64]], np.float64]:
+        """What makes one clip's score of its pieces' scores."""
+        scoring = self.model.scoring
+        return np.max if isinstance(scoring, NeighbourScoring) and scoring.aggregation == "max" else np.mean
+
+    def piece_scores(self, waveform: NDArray[np.int16], section: Section) -> PieceScores:
+        """The scores of the pieces of a clip."""
+        scoring = self.model.scoring
+        if isinstance(scoring, NeighbourScoring):
+            return self.search(section).score(np.concatenate(list(self.embeddings(waveform))))
+        groups = self.windows(waveform)
+        if isinstance(scoring, ReconstructionScoring):
+            flat = (group.reshape(len(group), -1) for group in groups)
+            scores = [squared_errors(group, self.network(group.astype(np.float64))) for group in flat]
+        elif isinstance(scoring, LogOddsScoring):
+            images = (image[None] for group in groups for image in group)
+            scores = [log_odds(self.network.remember(image), section.class_index, scoring.formula) for image in images]
+        else:
+            assert_never(scoring)
+        found = np.concatenate(scores)
+        return PieceScores(found, np.full(len(found), -1))
+
+    def embeddings(self, waveform: NDArray[np.int16]) -> Iterator[NDArray[np.float32]]:
+        """The embedding of each piece, (1, dim); one at a time, which is fastest and gives the same bits anywhere."""
+        assert isinstance(self.model.input, PieceInput)
+        for piece in clip_pieces(waveform, self.model.input):
+            yield self.network.remember(piece).astype(np.float32)
+
+    def windows(self, waveform: NDArray[np.int16]) -> Iterator[NDArray[np.float32]]:
+        """The log-mel windows of a clip in groups."""
+        assert isinstance(self.model.input, LogMelInput)
+        assert self.model.mel_filters is not None
+        return clip_windows(waveform, self.model.input, self.model.mel_filters)
+
+    def search(self, section: Section) -> NeighbourSearch:
+        """The references of a section, made ready at its first clip."""
+        if section.number not in self.searches:
+            assert isinstance(self.model.scoring, NeighbourScoring)
+            assert section.references is not None
+            name = f"{self.model.identity.machine} section {section.number:02d}"
+            self.searches[section.number] = NeighbourSearch(section.references, self.model.scoring, name)
+        return self.searches[section.number]

@@ -1,0 +1,326 @@
+"""An exported detector in one file: a zip archive of manifest.json, network.onnx and arrays.npz.
+
+The manifest says what the network takes, how its output becomes scores, and which run it comes from. The arrays are the
+references, the training scores and the mel filters. Nothing in the file is ever executed.
+"""
+
+import io
+import json
+import os
+import zipfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+FORMAT = "asd-model-1"
+FIXED_DATE = (1980, 1, 1, 0, 0, 0)  # the same detector gives the same bytes
+
+Pad = Literal["reflect", "zeros"]
+Domain = Literal["both", "source", "target"]
+DOMAINS: tuple[Domain, ...] = ("both", "source", "target")
+
+
+@dataclass(frozen=True)
+class PieceInput:
+    """Standardised spectrogram pieces (asd/features/spectrogram.py says what each setting means).
+
+    Attributes:
+        stride: Columns from one piece of a clip to the next.
+    """
+
+    sample_rate: int
+    n_fft: int
+    hop_length: int
+    n_frames: int
+    n_bins: int
+    scale: Literal["linear", "power", "log"]
+    pair_mean: bool
+    pad: Pad
+    standardise: Literal["piece", "frequency", "none"]
+    stride: int
+    kind: Literal["pieces"] = "pieces"
+
+
+@dataclass(frozen=True)
+class LogMelInput:
+    """Windows of log-mel energies (asd/features/logmel.py says what each setting means).
+
+    Attributes:
+        stride: Columns from one window of a clip to the next.
+    """
+
+    sample_rate: int
+    n_fft: int
+    hop_length: int
+    n_frames: int
+    n_mels: int
+    power: float
+    pad: Pad
+    stride: int
+    kind: Literal["log-mel"] = "log-mel"
+
+
+@dataclass(frozen=True)
+class NeighbourScoring:
+    """Embeddings → 1 − mean of the K largest cosines to the section's references.
+
+    Attributes:
+        n_neighbors: K.
+        aggregation: What makes a clip's score of its pieces' scores.
+        references: Domains of the references searched; `nearest` keeps the smaller score of the two domains.
+    """
+
+    n_neighbors: int
+    aggregation: Literal["mean", "max"]
+    references: Literal["both", "source", "target", "nearest"]
+    kind: Literal["neighbours"] = "neighbours"
+
+
+@dataclass(frozen=True)
+class ReconstructionScoring:
+    """Mean squared error of each reconstructed window; the clip's score is their mean."""
+
+    kind: Literal["reconstruction"] = "reconstruction"
+
+
+@dataclass(frozen=True)
+class LogOddsScoring:
+    """Log odds against the clip's own section, from the network's logits; the clip's score is their mean."""
+
+    formula: Literal["official_2021", "corrected_2022"]
+    kind: Literal["log-odds"] = "log-odds"
+
+
+Input = PieceInput | LogMelInput
+Scoring = NeighbourScoring | ReconstructionScoring | LogOddsScoring
+KINDS: dict[str, type[Any]] = {
+    "pieces": PieceInput,
+    "log-mel": LogMelInput,
+    "neighbours": NeighbourScoring,
+    "reconstruction": ReconstructionScoring,
+    "log-odds": LogOddsScoring,
+}
+
+
+@dataclass(frozen=True)
+class Identity:
+    """The run that a detector comes from.
+
+    Attributes:
+        run: Its folder, <name>/<machine>/<run>/<phase>.
+        machine: Such as fan.
+        method: Such as arcface.
+        scorer: Name of the scorer.
+        checkpoint: SHA-256 of the checkpoint.
+        versions: Of the packages that exported it.
+    """
+
+    run: str
+    machine: str
+    method: str
+    scorer: str
+    checkpoint: str
+    versions: Mapping[str, str]
+
+
+@dataclass(frozen=True, eq=False)
+class References:
+    """The training pieces of a section, or a thinned choice of them.
+
+    Attributes:
+        unit: (references, dim) unit embeddings.
+        clip: (references,) row of `Section.clips`.
+        is_source: (references,) whether that clip is of the source domain.
+    """
+
+    unit: NDArray[np.floating]
+    clip: NDArray[np.int64]
+    is_source: NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False)
+class TailQuantiles:
+    """Quantiles of the gamma distribution fitted to training scores, so that no runtime has to fit one.
+
+    Attributes:
+        tail: (levels,) shares of normal sound above, decreasing.
+        score: (levels,) the scores that they lie above.
+        warnings: Why the fit is not to be trusted; empty where nothing is wrong with it.
+    """
+
+    tail: NDArray[np.float64]
+    score: NDArray[np.float64]
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Section:
+    """What a detector knows of one section.
+
+    Attributes:
+        number: Section number.
+        class_index: Its place among the classes of the network.
+        clips: (training clips,) paths relative to the data's root.
+        training_scores: (training clips,) none of them scored against itself.
+        is_source: (training clips,) whether a clip is of the source domain.
+        gamma: Fitted quantiles by domain; a domain without a fit is absent.
+        references: None for methods that need none.
+    """
+
+    number: int
+    class_index: int
+    clips: NDArray[np.str_]
+    training_scores: NDArray[np.float64]
+    is_source: NDArray[np.bool_]
+    gamma: Mapping[str, TailQuantiles] = field(default_factory=dict)
+    references: References | None = None
+
+    def scores_of(self, domain: Domain) -> NDArray[np.float64]:
+        """The training scores of one domain, or of both."""
+        if domain == "both":
+            return self.training_scores
+        return self.training_scores[self.is_source == (domain == "source")]
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """Everything that scores sound.
+
+    Attributes:
+        identity: Where it comes from.
+        input: What the network takes.
+        scoring: How its output becomes scores.
+        clip_samples: Length of the training clips (median), in samples: the natural window of a stream.
+        sections: By section number.
+        network: The ONNX graph's bytes; one input, one output, weights inside.
+        mel_filters: (n_fft / 2 + 1, n_mels) float64 for log-mel inputs, else None.
+        notes: Figures measured at export, such as what thinning the references costs.
+    """
+
+    identity: Identity
+    input: Input
+    scoring: Scoring
+    clip_samples: int
+    sections: Mapping[int, Section]
+    network: bytes
+    mel_filters: NDArray[np.float64] | None = None
+    notes: Mapping[str, Any] = field(default_factory=dict)
+
+
+def write_model(path: Path, model: Model) -> None:
+    """Writes the file as a whole: a reader sees the old one or the new one."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
+            for name, content in packed(model).items():
+                archive.writestr(zipfile.ZipInfo(name, FIXED_DATE), content)
+        with open(temporary, "rb+") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def packed(model: Model) -> dict[str, bytes]:
+    """The members of the archive."""
+    arrays: dict[str, NDArray[Any]] = {}
+    if model.mel_filters is not None:
+        arrays["mel_filters"] = model.mel_filters
+    sections = [pack_section(section, arrays) for _, section in sorted(model.sections.items())]
+    manifest = {
+        "format": FORMAT,
+        "identity": {**asdict(model.identity), "versions": dict(model.identity.versions)},
+        "input": asdict(model.input),
+        "scoring": asdict(model.scoring),
+        "clip_samples": model.clip_samples,
+        "sections": sections,
+        "notes": dict(model.notes),
+    }
+    buffer = io.BytesIO()
+    np.savez(buffer, allow_pickle=False, **arrays)
+    text = json.dumps(manifest, indent=2, ensure_ascii=False, allow_nan=False)
+    return {"manifest.json": text.encode(), "network.onnx": model.network, "arrays.npz": buffer.getvalue()}
+
+
+def pack_section(section: Section, arrays: dict[str, NDArray[Any]]) -> dict[str, Any]:
+    """Puts a section's arrays beside the others and returns its part of the manifest."""
+    prefix = f"section_{section.number:02d}."
+    arrays |= {
+        f"{prefix}clips": section.clips,
+        f"{prefix}training_scores": section.training_scores,
+        f"{prefix}is_source": section.is_source,
+    }
+    for domain, quantiles in section.gamma.items():
+        arrays[f"{prefix}gamma_{domain}"] = np.stack([quantiles.tail, quantiles.score])
+    if section.references is not None:
+        arrays |= {f"{prefix}references.{name}": array for name, array in vars(section.references).items()}
+    return {
+        "number": section.number,
+        "class_index": section.class_index,
+        "gamma_warnings": {domain: list(quantiles.warnings) for domain, quantiles in section.gamma.items()},
+        "has_references": section.references is not None,
+    }
+
+
+def read_model(path: Path) -> Model:
+    """Reads what `write_model` wrote.
+
+    Raises:
+        ValueError: The file is missing, damaged, of another format, or holds other things.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = {name: archive.read(name) for name in ("manifest.json", "network.onnx", "arrays.npz")}
+        manifest = json.loads(members["manifest.json"])
+        if manifest.get("format") != FORMAT:
+            raise ValueError(f"format {manifest.get('format')!r}, this runtime reads {FORMAT}")
+        with np.load(io.BytesIO(members["arrays.npz"]), allow_pickle=False) as stored:
+            return unpacked(manifest, members["network.onnx"], dict(stored))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, zipfile.BadZipFile) as error:
+        raise ValueError(f"{path}: no exported detector ({error}). Write one with: asd export RUN") from None
+
+
+def unpacked(manifest: dict[str, Any], network: bytes, arrays: dict[str, NDArray[Any]]) -> Model:
+    """The model of an archive's members."""
+    sections = [unpack_section(entry, arrays) for entry in manifest["sections"]]
+    return Model(
+        identity=Identity(**manifest["identity"]),
+        input=typed(manifest["input"]),
+        scoring=typed(manifest["scoring"]),
+        clip_samples=int(manifest["clip_samples"]),
+        sections={section.number: section for section in sections},
+        network=network,
+        mel_filters=arrays.get("mel_filters"),
+        notes=manifest["notes"],
+    )
+
+
+def typed(values: dict[str, Any]) -> Any:
+    """The dataclass that `kind` names."""
+    return KINDS[values["kind"]](**values)
+
+
+def unpack_section(entry: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Section:
+    """A section from its part of the manifest and its arrays."""
+    prefix = f"section_{entry['number']:02d}."
+    names = ("unit", "clip", "is_source")
+    references = {name: arrays[f"{prefix}references.{name}"] for name in names} if entry["has_references"] else None
+    return Section(
+        number=entry["number"],
+        class_index=entry["class_index"],
+        clips=arrays[f"{prefix}clips"],
+        training_scores=arrays[f"{prefix}training_scores"],
+        is_source=arrays[f"{prefix}is_source"],
+        gamma={
+            domain: TailQuantiles(
+                arrays[f"{prefix}gamma_{domain}"][0], arrays[f"{prefix}gamma_{domain}"][1], tuple(warnings)
+            )
+            for domain, warnings in entry["gamma_warnings"].items()
+        },
+        references=References(**references) if references else None,
+    )

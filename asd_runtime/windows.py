@@ -1,0 +1,67 @@
+"""A stream of sound cut into overlapping windows; none of them spans a gap."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, eq=False)
+class Block:
+    """Samples that follow what came before.
+
+    Attributes:
+        samples: (samples,) int16.
+    """
+
+    samples: NDArray[np.int16]
+
+
+@dataclass(frozen=True)
+class Gap:
+    """Something that interrupts the sound.
+
+    Attributes:
+        reason: In words.
+        samples: That are missing, as far as it is known.
+    """
+
+    reason: str
+    samples: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Window:
+    """Samples that get one score.
+
+    Attributes:
+        start: Position of the first sample since the stream began.
+        samples: (length,) int16.
+    """
+
+    start: int
+    samples: NDArray[np.int16]
+
+
+def cut(stream: Iterable[Block | Gap], *, length: int, hop: int) -> Iterator[Window | Gap]:
+    """Windows of `length` samples every `hop` samples, as soon as they are whole; gaps are passed on and start anew.
+
+    Memory is bounded by one window and one block, however long the stream is.
+
+    Raises:
+        ValueError: A length or hop below 1.
+    """
+    if length < 1 or hop < 1:
+        raise ValueError(f"a window of {length} samples every {hop}: both must be at least 1")
+    kept, start = np.empty(0, np.int16), 0
+    for part in stream:
+        if isinstance(part, Gap):
+            start += len(kept) + part.samples
+            kept = kept[:0]
+            yield part
+            continue
+        kept = np.concatenate([kept, part.samples])
+        while len(kept) >= max(length, hop):
+            yield Window(start, kept[:length].copy())
+            kept, start = kept[hop:], start + hop

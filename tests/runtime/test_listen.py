@@ -1,0 +1,138 @@
+"""Listening: windows, states, sources, and the command end to end."""
+
+import io
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from asd.inference.export import build_model
+from asd.inference.export_run import exported_detector
+from asd.runs.folder import RunFolder
+from asd_runtime.cli import main
+from asd_runtime.detector import Detector
+from asd_runtime.listening import Alarm, Event, Heard, Listener
+from asd_runtime.model_file import Model, write_model
+from asd_runtime.snippets import Snippets
+from asd_runtime.sources import pipe, recordings
+from asd_runtime.windows import Block, Gap, Window, cut
+from tests.support.factory import RATE, tone
+
+
+@pytest.fixture
+def model(evaluated: RunFolder) -> Model:
+    """A tiny exported model that listens to windows of 1.5 s."""
+    return build_model(exported_detector(evaluated.path, clip_seconds=1.5))
+
+
+def listener(model: Model, on: float, off: float, min_seconds: float = 0.0) -> Listener:
+    """Listens for section 0."""
+    detector = Detector(model)
+    return Listener(detector, detector.find_section(0), Alarm(on, off, min_seconds))
+
+
+def test_windows_are_those_of_a_slow_loop() -> None:
+    sound = np.arange(1000, dtype=np.int16)
+    blocks = [Block(part) for part in np.split(sound, [3, 10, 400, 401])]
+    for length, hop in ((100, 30), (100, 100), (100, 170)):
+        found = list(cut(blocks, length=length, hop=hop))
+        least = max(length, hop)
+        starts = [start for start in range(0, 1000, hop) if start + least <= 1000]
+        assert [window.start for window in found] == starts
+        assert all(np.array_equal(window.samples, sound[window.start :][:length]) for window in found)
+
+
+def test_no_window_spans_a_gap() -> None:
+    parts = [Block(np.zeros(150, np.int16)), Gap("lost", 20), Block(np.ones(120, np.int16))]
+    found = list(cut(parts, length=100, hop=50))
+    assert [window.start for window in found if isinstance(window, Window)] == [0, 50, 170]
+    assert set(found[-1].samples) == {1}
+    with pytest.raises(ValueError, match="at least 1"):
+        list(cut(parts, length=0, hop=1))
+
+
+def test_a_score_in_a_stream_is_the_offline_score_to_the_bit(model: Model) -> None:
+    sound = np.concatenate([tone(400, 3, 1), tone(520, 3, 2)])
+    windows = list(cut(pipe(io.BytesIO(sound.tobytes()), RATE), length=model.clip_samples, hop=8192))
+    heard = [each for each in listener(model, 9.0, 9.0).listen(windows) if isinstance(each, Heard)]
+    assert len(heard) == len(windows) > 5
+    for each, window in zip(heard, windows, strict=True):
+        assert each.score == Detector(model).score(window.samples, RATE, 0, threshold="9").score
+
+
+def test_an_alarm_has_hysteresis_and_a_minimum_duration(model: Model) -> None:
+    states = listener(model, on=2.0, off=1.0, min_seconds=2.0)
+    scores = [0, 3, 3, 0, 3, 3, 3, 1.5, 0, 1.5, 0, 0, 0, 0]
+    events = [event for second, score in enumerate(scores) for event in states.update(score, second)]
+    assert [(event.event, event.seconds) for event in events] == [("alarm-begins", 6), ("alarm-ends", 12)]
+    assert events[1].peak == 3
+    with pytest.raises(ValueError, match="must not be higher"):
+        Alarm(1.0, 2.0)
+    with pytest.raises(ValueError, match="negative"):
+        Alarm(2.0, 1.0, -1)
+
+
+def test_silence_clipping_and_gaps_are_said_and_survived(model: Model) -> None:
+    silent = np.zeros(model.clip_samples, np.int16)
+    loud = np.where(np.arange(model.clip_samples) % 40 < 20, 32767, -32768).astype(np.int16)
+    parts = [Window(0, silent), Window(24_000, loud), Gap("unplugged"), Window(60_000, tone(400, 1.5, 0))]
+    found = list(listener(model, 9.0, 9.0).listen(parts))
+    names = [event.event for event in found if isinstance(event, Event)]
+    assert names == ["silence-begins", "silence-ends", "clipping-begins", "gap", "clipping-ends"]
+
+
+def test_a_pipe_with_a_header_is_no_raw_sound() -> None:
+    with pytest.raises(ValueError, match="s16le"):
+        list(pipe(io.BytesIO(b"RIFF" + bytes(100)), RATE))
+    found = list(pipe(io.BytesIO(bytes(101)), RATE))
+    assert isinstance(found[-1], Gap)
+
+
+def test_unusable_recordings_are_passed_over(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "a.wav", tone(400, 1, 0), RATE)
+    soundfile.write(tmp_path / "b.wav", tone(400, 1, 0), 8000)
+    (tmp_path / "c.wav").write_bytes(b"no sound")
+    found = list(recordings(tmp_path, RATE, follow=False))
+    reasons = " ".join(part.reason for part in found if isinstance(part, Gap))
+    assert "8000 Hz" in reasons
+    assert "c.wav" in reasons
+    assert sum(len(part.samples) for part in found if isinstance(part, Block)) == RATE
+    with pytest.raises(ValueError, match="no such"):
+        list(recordings(tmp_path / "none", RATE, follow=False))
+
+
+def test_snippets_stay_within_their_budget(tmp_path: Path) -> None:
+    snippets = Snippets(tmp_path, 5000, RATE)
+    for second in range(6):
+        snippets.keep(second, np.zeros(1000, np.int16))
+    kept = sorted(path.name for path in tmp_path.iterdir())
+    assert kept == ["alarm-000000004000ms.wav", "alarm-000000005000ms.wav"]
+    assert snippets.keep(9, np.zeros(9000, np.int16)) is None
+
+
+def test_the_command_scores_and_listens(model: Model, capsys: pytest.CaptureFixture[str]) -> None:
+    write_model(Path("fan.asd"), model)
+    soundfile.write("odd.wav", tone(3000, 4, 5), RATE)
+    assert main(["score", "fan.asd", "odd.wav", "--section", "0", "--threshold=-1", "--fail-on-anomaly"]) == 1
+    assert "anomalous\todd.wav" in capsys.readouterr().out
+    listen = ["listen", "fan.asd", "odd.wav", "--section", "0", "--threshold=-1", "--snippets", "kept"]
+    assert main([*listen, "--events", "events.jsonl"]) == 0
+    events = [json.loads(line) for line in Path("events.jsonl").read_text().splitlines()]
+    assert [event["event"] for event in events] == ["gap", "alarm-begins"]
+    assert len(list(Path("kept").iterdir())) == 1
+    for wrong in (["--rate", "8000"], ["--section", "9"], ["--threshold", "often"], ["--threshold", "quantile=2"]):
+        assert main([*listen, *wrong]) == 2
+    assert main(["score", "odd.wav", "odd.wav"]) == 2  # no exported detector
+
+
+def test_the_runtime_never_imports_torch(model: Model) -> None:
+    write_model(Path("fan.asd"), model)
+    soundfile.write("odd.wav", tone(3000, 2, 5), RATE)
+    code = "import sys; from asd_runtime.cli import main\n"
+    code += "assert main('score fan.asd odd.wav --section 0 --threshold quantile=0.9'.split()) == 0\n"
+    code += "assert not {'torch', 'scipy', 'librosa', 'asd', 'sklearn', 'onnx'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
