@@ -38,7 +38,7 @@ def own_loggers(config: RunConfig, run: RunFolder) -> list[Logger]:
     Raises:
         ValueError: One cannot be made, or is no logger of Lightning's.
     """
-    offered = {"run": run, "config": config, "save_dir": str(run.path), "name": "", "version": ""}
+    offered = {"save_dir": str(run.path), "name": "", "version": ""}
     parts = {name: part for name, part in config.logger.items() if part is not None}
     found = [instantiate(part, f"logger.{name}", **offered) for name, part in parts.items()]
     for name, logger in zip(parts, found, strict=True):
