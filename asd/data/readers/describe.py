@@ -241,6 +241,8 @@ def seen(root: Path) -> str:
 
 def explain_missing(root: Path) -> str:
     """Why nothing is read at a root, what lies there, and what to type."""
+    if root.is_file() and root.suffix.lower() not in TABLES:
+        return f"data.root={root} is a file: give the folder of the recordings"
     lines = [f"no data at data.root={root}. {seen(root)}"]
     near = nearby(root)
     if near is not None:
