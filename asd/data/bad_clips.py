@@ -111,21 +111,6 @@ def check_sections(table: ClipTable) -> None:
         )
 
 
-def require_classes(table: ClipTable) -> None:
-    """Looks for what a classifier of sections learns from.
-
-    Raises:
-        ValueError: Fewer than two sections have training clips; the message names what works with one.
-    """
-    if len(table.sections) < 2:
-        raise ValueError(
-            f"{table.machine}: {len(table.sections)} section with training clips; a classifier of sections needs at "
-            f"least 2. What works with one: method=autoencoder, which learns from normal sound alone. Or tell "
-            f"individuals or operating states apart as sections: folders id_00, id_01 … above normal/, or a column "
-            f"section in a table (docs/data.md)"
-        )
-
-
 def open_usable(
     reading: Reading,
     cache: Path,

@@ -202,7 +202,9 @@ def clips_by_section(table: ClipTable, domain: str) -> list[np.ndarray]:
     sections = table.sections
     if len(sections) < 2:
         raise ValueError(
-            f"{table.machine}: {len(sections)} section with training clips; a classifier of sections needs at least 2"
+            f"{table.machine}: {len(sections)} section with training clips; a classifier of sections needs at least 2. "
+            f"What works with one: method=autoencoder, which learns from normal sound alone. Or tell individuals or "
+            f"operating states apart as sections: folders id_00, id_01 … above normal/, or a column section in a table"
         )
     here = table.is_train & (table.is_target if domain == "target" else table.is_source)
     clips = [np.flatnonzero(here & (table.section == section)) for section in sections]

@@ -119,12 +119,14 @@ def _walk(folder: str, prefix: str, listing: Listing, above: tuple[str, ...]) ->
             listing.ignored[printable(path)] = why
         elif is_sound(entry.name):
             yield path, entry
+        elif entry.is_symlink() and not os.path.exists(entry.path):
+            if "." not in entry.name:
+                raise ValueError(f"{printable(entry.path)}: a link that leads nowhere; correct or remove it")
+            listing.ignored[printable(path)] = "a link that leads nowhere, not called sound"
         elif entry.is_dir() and len(above) > DEEPEST:
             listing.excluded[printable(path)] = f"more than {DEEPEST} folders deep; move it up"
         elif entry.is_dir():
             yield from _below(entry, path, listing, above)
-        elif entry.is_symlink() and not os.path.exists(entry.path) and "." not in entry.name:
-            raise ValueError(f"{printable(entry.path)}: a link that leads nowhere; correct or remove it")
         elif entry.name.rpartition(".")[2].lower() in OTHER_SUFFIXES:
             listing.excluded[printable(path)] = (
                 f"libsndfile does not read .{entry.name.rpartition('.')[2]}; convert it, e.g. ffmpeg -i IN OUT.flac"

@@ -605,7 +605,7 @@ def test_describe_measures_sound_and_says_what_to_type(tmp_path: Path) -> None:
     assert found.traits.silent == [str(root / "normal/zero.wav")]
     assert len(found.traits.duplicates) >= 1
     assert found.commands == [
-        f"python train.py data=folder data.root='\"{root}\"' machine=Prüfstand_1 method=autoencoder "
+        f"python train.py data=folder data.root='\"{root}\"' 'machine=\"Prüfstand_1\"' method=autoencoder "
         "data.sample_rate=resample"
     ]
     assert any("data.channel=0 … 1" in question for question in found.questions)
@@ -637,7 +637,7 @@ def test_describe_on_the_command_line(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["dcase", "folder", "table"])
 def test_sixty_thousand_names_within_three_seconds(tmp_path: Path, kind: str) -> None:
-    """Reading, the making of the table included; the files are empty."""
+    """Seconds of processor time, the making of the table included: other processes do not count."""
     root = tmp_path / "data"
     for section in range(6):
         folder = root / ("dev_data/fan/train" if kind == "dcase" else f"fan/id_{section:02d}/normal")
@@ -652,9 +652,9 @@ def test_sixty_thousand_names_within_three_seconds(tmp_path: Path, kind: str) ->
         "folder": lambda: FolderReader(root).read("fan"),
         "table": lambda: TableReader(root / "clips.csv").read("fan"),
     }
-    begin = time.perf_counter()
+    begin = time.process_time()
     reading = make[kind]()
-    seconds = time.perf_counter() - begin
+    seconds = time.process_time() - begin
     assert len(reading.table) == 60_000
     assert seconds < 3, f"{seconds:.2f} s"
 

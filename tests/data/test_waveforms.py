@@ -21,6 +21,7 @@ from asd.data import bank_file, decoding
 from asd.data.bad_clips import BadClipsError, open_usable
 from asd.data.clips import ClipTable
 from asd.data.decoding import Decoding, read_waveform
+from asd.data.readers.contract import Reading
 from asd.data.waveforms import WaveformBank
 from tests.support.factory import make_machine, scan_machine
 
@@ -559,7 +560,7 @@ def test_unusable_parts_are_named_and_left_out_alone(tmp_path: Path) -> None:
     assert "asks for samples 4000 to 6000 of a file of 5000" in caught.value.why[f"{name}[4000:6000]"]
     assert "too short, 50 samples" in caught.value.why[f"{name}[4950:-1]"]
     for _ in range(2):  # found, then read from the list that was kept
-        usable = open_usable(table, tmp_path / "cache", open_parts, Decoding(RATE, 100), on_bad_clip="skip")
+        usable = open_usable(Reading(table), tmp_path / "cache", open_parts, Decoding(RATE, 100), on_bad_clip="skip")
         assert usable.table.clip_names.tolist() == [f"{name}[0:2000]", f"{table.path[4]}[0:1000]", table.path[4]]
         assert usable.skipped == dict(sorted(caught.value.why.items()))
 

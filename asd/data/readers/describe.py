@@ -182,7 +182,7 @@ def other_tables(root: Path) -> list[str]:
 def command(found: Description, reading: Reading, options: Mapping[str, Any]) -> str:
     """The line that trains on one machine."""
     place = f"data.table={quoted(found.root)}" if found.reader == "table" else f"data.root={quoted(found.root)}"
-    words = [f"python train.py data={found.reader} {place} machine={reading.table.machine}"]
+    words = [f"python train.py data={found.reader} {place} {machine_word(reading.table.machine)}"]
     words += [
         f"'data.edition={value}'" if name == "edition" else f"'data.reader.{name}={written(value)}'"
         for name, value in options.items()
@@ -190,6 +190,11 @@ def command(found: Description, reading: Reading, options: Mapping[str, Any]) ->
     if len(reading.table.sections) < 2:
         words.append("method=autoencoder")
     return " ".join([*words, *(found.traits.keys() if found.traits else [])])
+
+
+def machine_word(machine: str) -> str:
+    """The word that names a machine; letters beyond ASCII are quoted for Hydra."""
+    return f"machine={machine}" if machine.isascii() else f"'machine=\"{machine}\"'"
 
 
 def written(value: Any) -> str:
@@ -241,6 +246,8 @@ def seen(root: Path) -> str:
 
 def explain_missing(root: Path) -> str:
     """Why nothing is read at a root, what lies there, and what to type."""
+    if root.is_file() and root.suffix.lower() not in TABLES:
+        return f"data.root={root} is a file: give the folder of the recordings"
     lines = [f"no data at data.root={root}. {seen(root)}"]
     near = nearby(root)
     if near is not None:

@@ -101,7 +101,9 @@ class FolderReader:
         self.split = Split(**(split or {}))
         self.segment = Segment(**(segment or {}))
         self.edition = edition
-        self._place = lru_cache(maxsize=None)(self._read_place)
+        self._place = lru_cache(maxsize=None)(self._read_place)  # folders are few, files many
+        self._is_ignored = lru_cache(maxsize=None)(self._match_ignored)
+        self._values = lru_cache(maxsize=None)(self._read_values)
 
     @cached_property
     def dcase(self) -> DcaseReader | None:
@@ -150,17 +152,19 @@ class FolderReader:
     def _listing(self) -> Listing:
         """All files, those of ignored folders taken out."""
         listing = list_sound(self.root, self.root) if self.root.is_dir() else Listing()
-        patterns = [pattern.casefold() for pattern in self.ignore]
         kept = []
         for file in listing.files:
-            parts = file.path.casefold().split("/")[:-1]
-            hit = next((p for p in patterns for part in parts if fnmatch.fnmatchcase(part, p)), None)
-            if hit is None:
-                kept.append(file)
-            else:
+            if self._is_ignored(file.path.rpartition("/")[0]):
                 listing.ignored[file.path] = "in a folder of data.reader.ignore"
+            else:
+                kept.append(file)
         listing.files = kept
         return listing
+
+    def _match_ignored(self, folder: str) -> bool:
+        """Whether a folder, or one that holds it, is to be passed over."""
+        patterns = [pattern.casefold() for pattern in self.ignore]
+        return any(fnmatch.fnmatchcase(part, p) for part in folder.casefold().split("/") for p in patterns)
 
     def _read_place(self, folder: str) -> Place:
         """What the path of a folder, relative to the root, says."""
@@ -243,7 +247,7 @@ class FolderReader:
                 f"or data.edition=own to read the folder by its words all the same"
             )
 
-    def _values(self, place: Place) -> dict[str, tuple[str, ...]] | None:
+    def _read_values(self, place: Place) -> dict[str, tuple[str, ...]] | None:
         """The folders of a place by what they are; None where some are missing."""
         plain = place.outer + place.inner if self.asked_levels is not None else place.outer
         if len(plain) < len(self.levels):

@@ -284,13 +284,13 @@ class TableReader:
             raise OddCellError(column, "holds control characters; rename the file")
         for spelling in dict.fromkeys((text, text.replace("\\", "/"))):
             try:
-                status = os.stat(self.root / spelling)
+                status = os.stat(os.path.join(self.root, spelling))
             except (OSError, ValueError):
                 continue
             if not stat.S_ISREG(status.st_mode):
                 raise OddCellError(column, f"{text}: not a regular file")
             path = os.path.relpath(spelling, self.root) if os.path.isabs(spelling) else os.path.normpath(spelling)
-            return SoundFile(Path(path).as_posix(), status.st_size, status.st_mtime_ns)
+            return SoundFile(path, status.st_size, status.st_mtime_ns)
         raise OddCellError(column, f"no such file; paths are relative to {self.root}")
 
 
