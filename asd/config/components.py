@@ -83,7 +83,6 @@ class Component(Settings):
 
     Attributes:
         target: Whole name of a class or function, such as mynet.Net.
-        name: What the run's folder is called after it; not an argument.
     """
 
     model_config = ConfigDict(extra="allow")
@@ -91,12 +90,26 @@ class Component(Settings):
     target: Annotated[str, StringConstraints(min_length=3), Says("the whole name of a class, such as mynet.Net")] = (
         Field(alias="_target_")
     )
-    name: Word | None = None
 
     @property
     def arguments(self) -> dict[str, Any]:
         """What its constructor is given, but for what the framework adds."""
-        return {key: value for key, value in self.plain().items() if key not in ("_target_", "name")}
+        return {key: value for key, value in self.plain().items() if key != "_target_"}
+
+
+class NamedComponent(Component):
+    """A component after which a folder is called.
+
+    Attributes:
+        name: Part of the folder's name; not an argument.
+    """
+
+    name: Word | None = None
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """What its constructor is given."""
+        return {key: value for key, value in super().arguments.items() if key != "name"}
 
 
 class ArcFaceSettings(Component):
@@ -121,7 +134,7 @@ class ArcFaceSettings(Component):
     mixed_loss: Literal["both", "main", "margin_on_main"] = "both"
 
 
-class SpectrogramSettings(Component):
+class SpectrogramSettings(NamedComponent):
     """How a waveform becomes pieces of its spectrogram (Report 1.2, Table 3).
 
     Attributes:
@@ -215,7 +228,7 @@ def require_even(n_fft: int) -> None:
         raise ValueError(f"input.n_fft={n_fft}: must be even, so that a column has a middle sample; give {n_fft + 1}")
 
 
-class NeighbourSettings(Component):
+class NeighbourSettings(NamedComponent):
     """Cosine distance to the nearest training pieces (Report 1, Table 3).
 
     Attributes:
@@ -284,9 +297,9 @@ def _mapping(value: Any) -> Any:
     return value
 
 
-def one_of(*models: type[Component]) -> Any:
+def one_of(*models: type[Component], other: type[Component] = Component) -> Any:
     """A component whose settings are checked here if it is one of these, and by its own constructor if it is not."""
-    choices: Any = Annotated[Component, Tag("other")]
+    choices: Any = Annotated[other, Tag("other")]
     for model in models:
         choices = choices | Annotated[model, Tag(model.model_fields["target"].default)]
     known = {model.model_fields["target"].default for model in models}

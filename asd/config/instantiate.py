@@ -2,8 +2,8 @@
 
 import hashlib
 import importlib.metadata
+import importlib.util
 import inspect
-import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -93,23 +93,22 @@ def wrong_arguments(component: Component, key: str, takes: dict[str, inspect.Par
 
 
 def code_identity(components: Iterable[Component]) -> dict[str, str]:
-    """Version or hash of the code from outside that components name, by its top package."""
-    found = {}
-    for component in components:
-        root = component.target.partition(".")[0]
-        if not component.target.startswith((f"{PACKAGE}.", *(f"{name}." for name in LIBRARIES))):
-            found[root] = identity_of(component.target)
-    return dict(sorted(found.items()))
+    """Version or hash of the code from outside that components name, by its module."""
+    ours = (f"{PACKAGE}.", *(f"{name}." for name in LIBRARIES))
+    modules = {each.target.rpartition(".")[0] for each in components if not each.target.startswith(ours)}
+    return {module.replace(".", "/"): identity_of(module) for module in sorted(modules)}
 
 
-def identity_of(target: str) -> str:
+def identity_of(module: str) -> str:
     """The version of an installed package, or the hash of a module's source."""
-    root = target.partition(".")[0]
+    root = module.partition(".")[0]
     packages = importlib.metadata.packages_distributions()
     if root in packages:
         return f"version {importlib.metadata.version(packages[root][0])}"
-    module = sys.modules.get(target.rpartition(".")[0]) or sys.modules.get(root)
-    file = getattr(module, "__file__", None)
-    if not file or not Path(file).is_file():
+    try:
+        spec = importlib.util.find_spec(module)
+    except (ImportError, ValueError):
         return "unknown"
-    return f"sha256 {hashlib.sha256(Path(file).read_bytes()).hexdigest()[:16]}"
+    if spec is None or not spec.origin or not Path(spec.origin).is_file():
+        return "unknown"
+    return f"sha256 {hashlib.sha256(Path(spec.origin).read_bytes()).hexdigest()[:16]}"

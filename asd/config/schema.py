@@ -9,7 +9,17 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from annotated_types import Ge, Gt, Le, MinLen
 from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
-from asd.config.components import Component, Count, NeighbourSettings, Seed, Settings, UserPath, Word, one_of
+from asd.config.components import (
+    Component,
+    Count,
+    NamedComponent,
+    NeighbourSettings,
+    Seed,
+    Settings,
+    UserPath,
+    Word,
+    one_of,
+)
 from asd.config.messages import Says
 
 OUTPUTS = Path("outputs")
@@ -196,15 +206,10 @@ class RunConfig(Settings):
         return self.model_copy(update=values)
 
 
-class NamedComponent(Component):
-    """A component whose name is part of the run's address."""
+class BackboneComponent(NamedComponent):
+    """A network; its name is part of the run's address."""
 
     name: Word
-
-
-class BackboneComponent(NamedComponent):
-    """A network."""
-
     embedding_dim: Count | None = None
 
 
@@ -238,7 +243,7 @@ class EvaluateConfig(Settings):
     overwrite: bool = Field(description="score again what is scored")
     accelerator: Literal["auto", "cpu", "gpu"] = Field(description="what computes")
     precision: Literal["auto", 32, "bf16"] = Field(description="of embedding")
-    scorer: one_of(NeighbourSettings)  # type: ignore[valid-type]
+    scorer: one_of(NeighbourSettings, other=NamedComponent)  # type: ignore[valid-type]
     data: EvaluateDataConfig
     logger: Components = Field({}, description="W&B, where its results are to be mirrored")
     trust: Trust = Field([], description="packages whose code runs may name")

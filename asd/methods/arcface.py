@@ -13,7 +13,14 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from annotated_types import Ge, Le
 from pydantic import Field
 
-from asd.config.components import ArcFaceSettings, Component, SgdSettings, SpectrogramSettings, one_of
+from asd.config.components import (
+    ArcFaceSettings,
+    Component,
+    NamedComponent,
+    SgdSettings,
+    SpectrogramSettings,
+    one_of,
+)
 from asd.config.instantiate import instantiate
 from asd.config.schema import BackboneComponent, MixupConfig, RunConfig, SpeedConfig
 from asd.data.clips import ClipTable
@@ -39,7 +46,7 @@ class ArcFaceConfig(RunConfig):
     mixup: MixupConfig
     optimizer: one_of(SgdSettings)  # type: ignore[valid-type]
     schedule: Component | None = Field(None, description="of the learning rate; null: constant")
-    input: one_of(SpectrogramSettings)  # type: ignore[valid-type]
+    input: one_of(SpectrogramSettings, other=NamedComponent)  # type: ignore[valid-type]
     loss: one_of(ArcFaceSettings)  # type: ignore[valid-type]
     backbone: BackboneComponent
     channels_last: bool = Field(description="memory layout of the network")

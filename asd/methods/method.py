@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from asd.config.components import Component
+from asd.config.components import Component, NamedComponent
 from asd.config.instantiate import find_code, instantiate
 from asd.config.schema import EvaluateConfig, RunConfig
 from asd.config.trust import require_trusted
@@ -126,7 +126,8 @@ class Method(ABC, Generic[AnyConfig]):
         """The parts that are made from the configuration; code from outside among them is part of the identity."""
         config = self.config
         found = [value for value in vars(config).values() if isinstance(value, Component)]
-        return [*found, *(part for part in config.callbacks.values() if part is not None)]
+        callbacks = [part for part in config.callbacks.values() if part is not None]
+        return [*found, config.data.reader, *callbacks]
 
     def check(self, table: ClipTable) -> None:
         """Looks whether the method can learn from these clips, before they are decoded.
@@ -177,7 +178,7 @@ class Method(ABC, Generic[AnyConfig]):
 
     def scorer(self, evaluation: EvaluateConfig) -> ScorerChoice:
         """How evaluate.py scores a run of this method: with the scorer that it is told."""
-        component: Component = evaluation.scorer
+        component: NamedComponent = evaluation.scorer
         settings = component.arguments
         if component.target != self.SCORER:
             settings = {"_target_": component.target, **settings}

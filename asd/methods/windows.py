@@ -14,7 +14,7 @@ from pydantic import Field, model_validator
 
 from asd.config.components import AdamSettings, LogMelSettings, UserPath, one_of
 from asd.config.instantiate import instantiate
-from asd.config.schema import NamedComponent, RunConfig
+from asd.config.schema import BackboneComponent, RunConfig
 from asd.data.clips import ClipTable
 from asd.methods.method import Method
 
@@ -31,7 +31,7 @@ class WindowConfig(RunConfig):
     """Keys of conf/method/autoencoder.yaml and mobilenetv2.yaml."""
 
     sampling: Literal["windows"] = Field(description="all windows of all training clips, shuffled in each epoch")
-    backbone: NamedComponent
+    backbone: BackboneComponent
     input: LogMelSettings
     batch_size: Annotated[int, Ge(2), Le(65536)] = Field(description="windows of a step")
     hold_out: Annotated[float, Ge(0.0), Le(0.9)] = Field(description="share of the windows that is never trained on")
