@@ -118,16 +118,16 @@ def test_a_logger_of_lightnings(mine: Path) -> None:
 
 def test_a_reader_of_ones_own(mine: Path) -> None:
     for unit in (1, 2):
-        for day in range(1, 7):
-            for state in ("ok", "bad") if day > 4 else ("ok",):
+        for day in range(1, 9):
+            for state in ("ok", "bad") if day > 6 else ("ok",):
                 path = Path("flat") / f"pump_{unit:02d}_{state}_{day}.wav"
                 path.parent.mkdir(exist_ok=True)
                 soundfile.write(path, tone(300 * unit * (1.3 if state == "bad" else 1), 1.5, 10 * unit + day), RATE)
-    found = run(mine, "data=flat", "data.root=flat", "machine=pump")
+    found = run(mine, "data=flat", "data.root=flat", "machine=pump", "data.reader.test_day=7")
     assert found.machine == "pump"
     evaluate(preflight("evaluate", ["name=own", "progress=false", "accelerator=cpu", "trust=[own]"]).configs[0])
     scores = (found.scores("cosine") / "scores.csv").read_text()
-    assert scores.count(",train,") == 8
+    assert scores.count(",train,") == 12
     assert scores.count(",anomaly,") == 4
 
 
