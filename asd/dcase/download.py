@@ -12,7 +12,7 @@ from asd.dcase.editions import Edition, Part
 from asd.dcase.remote import Line, fetch, md5_of, read_small
 from asd.dcase.unpack import move, unpack
 from asd.system.amounts import n_bytes
-from asd.system.files import alone, saying_what_is_free, write_json
+from asd.system.files import alone, remove_leftovers, saying_what_is_free, write_json
 from asd.system.printable import some_of
 from asd.system.progress import say
 from asd.system.reading import parse_json, read_json, shaped
@@ -77,6 +77,7 @@ def get(
             say(f"would fetch {archive.url} ({n_bytes(archive.size)})")
         return
     with alone(root / STORE / ".lock"):  # a second one waits, and then finds it all there
+        remove_leftovers(root / STORE, below=False)
         missing = look(wanted, root, keep_archives, say)
         for number, archive in enumerate(missing, 1):
             say(f"[{number}/{len(missing)}] {archive.name}, {n_bytes(archive.size)}")

@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from asd.runs.folder import RunFolder
-from asd.system.files import alone, write_json
+from asd.system.files import alone, remove_leftovers, temporary_beside, write_json
 from asd.system.printable import one_line
 from asd.system.processes import machine_identity, pid_exists, read_text, start_time
 from asd.system.reading import read_json
@@ -130,6 +130,7 @@ def hold(run: RunFolder) -> Iterator["Lock"]:
         if other:
             raise HeldError(held(run, other))
         write_json(run.lock, asdict(lock.holder))
+        remove_leftovers(run.path)
     beats = threading.Thread(target=lock.beat, daemon=True, name="heartbeat")
     beats.start()
     try:
@@ -184,7 +185,7 @@ class Lock:
 
 def shared_now(folder: Path) -> float:
     """The present by the clock that stamps files in a folder, seconds since 1970."""
-    probe = folder / f".now-{os.getpid()}-{threading.get_ident()}"
+    probe = temporary_beside(folder / "now")
     try:
         probe.touch()
         return probe.stat().st_mtime

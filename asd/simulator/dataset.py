@@ -118,6 +118,7 @@ def claim(root: Path, sizes: Sizes) -> None:
     """
     ours = {"simulator": SIMULATOR_VERSION, **asdict(sizes)}
     record = root / RECORD
+    remove_leftovers(root, below=False)
     if record.is_file():
         theirs = read_json(record, dict[str, Any])
         differing = [

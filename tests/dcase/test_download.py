@@ -18,6 +18,7 @@ from asd.dcase.download import get
 from asd.dcase.editions import EDITIONS
 from asd.dcase.remote import Line
 from tests.support.archives import Shelf, make_zip, serving
+from tests.support.power import Disk
 
 EDITION = EDITIONS[2021]
 FAN = "dev_data_fan.zip"
@@ -284,3 +285,39 @@ def test_quiet_is_quiet(tmp_path: Path, base: str, capsys: pytest.CaptureFixture
     command = ["data", "get", "--root", str(tmp_path), "--mirror", base, "--machine", "fan", "--part", "dev", "--quiet"]
     assert main(command) == 0
     assert capsys.readouterr() == ("", "")
+
+
+def test_what_the_receipt_vouches_for_survives_a_loss_of_power(
+    tmp_path: Path, base: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk = Disk(tmp_path, monkeypatch)
+    fetch_fan(tmp_path, base)
+    disk.drop_unflushed()
+    assert all(path.stat().st_size for path in (tmp_path / "dev_data").rglob("*.wav"))
+
+
+def test_clips_that_an_earlier_loss_of_power_emptied_are_fetched_again(tmp_path: Path, base: str) -> None:
+    fetch_fan(tmp_path, base)
+    content = (tmp_path / "dev_data" / CLIP).read_bytes()
+    for damaged in (b"", b"half"):
+        (tmp_path / "dev_data" / CLIP).write_bytes(damaged)
+        fetch_fan(tmp_path, base)
+        assert (tmp_path / "dev_data" / CLIP).read_bytes() == content
+
+
+@pytest.mark.parametrize("kind", ["file", "link", "dangling"])
+def test_a_file_of_the_users_own_is_never_replaced(tmp_path: Path, kind: str) -> None:
+    folder, work, own = tmp_path / "ground_truth", tmp_path / "work", tmp_path / "own.txt"
+    folder.mkdir()
+    own.write_text("mine")
+    (tmp_path / "archive").write_text("theirs")
+    target = folder / "readme.txt"
+    if kind == "file":
+        target.write_text("mine")
+    else:
+        target.symlink_to(own if kind == "link" else tmp_path / "nothing")
+    with pytest.raises(OSError, match=r"readme\.txt: is there already with other content; move it away"):
+        download.put(tmp_path / "archive", folder, "readme.txt", work, ())
+    assert own.read_text() == "mine"
+    assert target.is_symlink() == (kind != "file")
+    assert not work.exists()

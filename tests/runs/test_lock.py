@@ -243,3 +243,21 @@ def test_a_forked_worker_neither_holds_nor_releases(run: RunFolder) -> None:
         process.wait()
         with hold(run):
             pass
+
+
+def test_overwriting_keeps_a_link_to_another_disk_and_what_is_there(run: RunFolder, tmp_path: Path) -> None:
+    other = tmp_path / "other-disk"
+    other.mkdir()
+    run.path.mkdir(parents=True)
+    run.checkpoint.parent.symlink_to(other)
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "precious").touch()
+    (run.path / "scores").symlink_to(outside)
+    for path in (run.checkpoint, run.previous_checkpoint, other / "own.txt", run.manifest, run.config, run.log):
+        path.touch()
+    run.empty()
+    assert [path.name for path in other.iterdir()] == ["own.txt"]
+    assert (outside / "precious").exists()
+    assert sorted(path.name for path in run.path.iterdir()) == ["checkpoints", "run.log"]
+    assert run.checkpoint.parent.is_symlink()

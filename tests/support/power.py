@@ -1,8 +1,8 @@
 """A loss of power without root: the order of flushes and renames is recorded, and what was not flushed is dropped.
 
 The model is a disk that keeps names at once and bytes only when they are flushed: the hardest case for «write, rename»,
-and what ext4 without its heuristics does. A file that was never flushed has 0 bytes after the loss; one that was flushed
-earlier has the bytes of that moment.
+and what ext4 without its heuristics does. A file that was never flushed has 0 bytes after the loss; one that was
+flushed earlier has the bytes of that moment.
 """
 
 import os

@@ -46,7 +46,10 @@ def test_ctrl_c_in_a_command(tmp_path: Path) -> None:
 
 
 def test_a_terminal_that_is_not_utf8_gets_escapes(tmp_path: Path) -> None:
-    code = "from asd.system.entry import begin\nbegin()\nprint('a – 风')\nimport sys\nprint('b – \\udcff', file=sys.stderr)"
+    code = (
+        "import sys\nfrom asd.system.entry import begin\nbegin()\n"
+        "print('a – 风')\nprint('b – \\udcff', file=sys.stderr)"
+    )
     ended = subprocess.run(
         [sys.executable, "-c", code],
         env={**ENVIRONMENT, "PYTHONIOENCODING": "latin-1"},
@@ -75,8 +78,8 @@ def test_memory_that_runs_out_shows_in_many_ways(error: Exception) -> None:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_workers_of_the_simulator_end_with_their_parent(number: int, tmp_path: Path) -> None:
     code = (
-        "import sys\nfrom asd.cli import main\nif __name__ == '__main__':\n    sys.exit(main(['data', 'simulate', '--root', 'd', "
-        "'--machines', 'fan', '--sections', '3', '--source', '200', '--workers', '2', '--quiet']))"
+        "import sys\nfrom asd.cli import main\nif __name__ == '__main__':\n    sys.exit(main(['data', 'simulate', "
+        "'--root', 'd', '--machines', 'fan', '--sections', '3', '--source', '200', '--workers', '2', '--quiet']))"
     )
     (tmp_path / "simulate.py").write_text(code)
     parent = subprocess.Popen([sys.executable, "simulate.py"], cwd=tmp_path, env=ENVIRONMENT, start_new_session=True)
