@@ -5,6 +5,10 @@ python evaluate.py machine=fan phase=finetune-until_last_block
 python evaluate.py name=report machine=[fan,pump] ensemble=zscore
 """
 
+from asd.system.entry import begin
+
+begin()  # before the imports that take time
+
 from asd.config.schema import EvaluateConfig
 from asd.launch.script import script
 from asd.runs.folder import results

@@ -5,6 +5,10 @@ python finetune.py -m machine=fan freeze=none,until_last_block,backbone,arcface
 python finetune.py machine=fan freeze.parts=[until_last_block,arcface] trainer.max_steps=1000
 """
 
+from asd.system.entry import begin
+
+begin()  # before the imports that take time
+
 from asd.config.schema import RunConfig
 from asd.launch.script import script
 from asd.runs.folder import RunFolder

@@ -5,6 +5,10 @@ python train.py -m machine=fan,pump backbone=resnet50 input=1024x32,512x32
 python train.py -m experiment=report
 """
 
+from asd.system.entry import begin
+
+begin()  # before the imports that take time
+
 from asd.config.schema import RunConfig
 from asd.launch.script import script
 from asd.runs.folder import RunFolder

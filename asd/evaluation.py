@@ -30,6 +30,7 @@ from asd.runs.manifest import is_done, read_manifest, sha256, write_manifest
 from asd.runs.scores import ScoreTable, write_scores
 from asd.scoring.logmel import mean_log_mel, nearest_distance
 from asd.scoring.scorer import NO_REFERENCE, ClipPieces, Scores
+from asd.simulator.dataset import simulate
 from asd.system.allocator import keep_freed_memory
 from asd.system.files import remove_leftovers, replacing
 from asd.system.interruption import interruptible
@@ -160,6 +161,8 @@ def open_clips(run: RunFolder, method: Method[RunConfig], config: EvaluateConfig
     data = method.config.data
     root = Path(config.data.root or data.root)
     policy = config.data.on_bad_clip or data.on_bad_clip
+    if data.simulate and root == Path(data.root):  # what was lost of a factory is made again
+        simulate(root, machines=[run.machine], progress=False, **data.simulate.plain())
     reading = read_clips(reader_of(data, root), run.machine, policy)
     table = reading.table
     if table.fingerprint() != data.fingerprint:

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
-import torch
 
 from asd.config.instantiate import code_identity
 from asd.config.schema import RunConfig
@@ -29,12 +28,13 @@ from asd.runs.folder import RunFolder
 from asd.runs.lock import Lock
 from asd.runs.manifest import is_done, refuse_other, write_manifest
 from asd.runs.ranks import Follower, hold_together, rank
-from asd.runs.record import read_record
+from asd.runs.record import last_line
 from asd.runs.status import State, write_status
 from asd.simulator.dataset import simulate
 from asd.system.allocator import keep_freed_memory
 from asd.system.files import remove_leftovers
 from asd.system.interruption import Interruption, interruptible
+from asd.system.memory import is_out_of_memory, keep_reserve, make_room
 from asd.system.progress import say
 from asd.training.checkpoint import KeepLast
 from asd.training.nonfinite import FiniteLoss
@@ -118,6 +118,7 @@ def attempt(
     run: RunFolder, method: Method[Any], reading: Reading, interruption: Interruption, lock: Lock | Follower
 ) -> None:
     """Trains a run that is held, and records how it went."""
+    keep_reserve()
     if rank() == 0:
         write_status(run, "running")
     try:
@@ -126,9 +127,11 @@ def attempt(
         if interruption.received is not None:  # whatever broke, broke because of it
             record_failure(run, "interrupted")
             raise SystemExit(interruption.exit_code) from None
+        if is_out_of_memory(error):
+            make_room(error)
+            record_failure(run, "failed", why=out_of_memory(method.config))
+            raise ValueError(out_of_memory(method.config)) from None
         record_failure(run, "failed", why=f"{type(error).__name__}: {error}")
-        if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
-            raise ValueError(out_of_memory(method.config)) from error
         raise
 
 
@@ -138,7 +141,7 @@ def record_failure(run: RunFolder, state: State, **facts: Any) -> None:
         return
     try:
         write_status(run, state, **facts)
-    except OSError as error:
+    except (OSError, MemoryError) as error:
         say(f"the status could not be written: {error}")
 
 
@@ -264,7 +267,7 @@ def finish(
     run: RunFolder, config: RunConfig, module: TrainingModule, *, skipped: Mapping[str, str], content: str
 ) -> None:
     """Writes the manifest, with a digest of the training clips' content: from now on the run counts as done."""
-    last = read_record(run)[-1]
+    last = last_line(run)
     write_manifest(
         run.manifest,
         {"config.yaml": run.config, "checkpoints/last.ckpt": run.checkpoint, **write_skipped(run.path, skipped)},

@@ -5,20 +5,26 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from asd.cli import dashboard, data, export, listen, official, report, score, scripts, status, wandb
-from asd.system.progress import be_quiet, write_line
-
-COMMANDS = (scripts, dashboard, data, export, listen, official, report, score, status, wandb)
+from asd.system.entry import begun
+from asd.system.memory import is_out_of_memory
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one command; a mistake of the user's is one message and exit code 1."""
-    options = build_parser().parse_args(arguments)
-    be_quiet(options.quiet)
-    try:
-        return int(options.command(options))
-    except (ValueError, OSError) as error:
-        write_line(sys.stderr, str(error))
+    """Runs one command; a mistake of the user's is one message and exit code 1, Ctrl-C exit code 130."""
+    with begun():
+        from asd.system.progress import be_quiet, write_line  # Ctrl-C is taken care of from here on
+
+        try:
+            options = build_parser().parse_args(arguments)
+            be_quiet(options.quiet)
+            return int(options.command(options))
+        except (ValueError, OSError) as error:
+            message = str(error)
+        except (MemoryError, RuntimeError, ImportError) as error:
+            if not is_out_of_memory(error):
+                raise
+            message = f"out of memory ({type(error).__name__}): end other programs, or give less at a time"
+        write_line(sys.stderr, message)
         return 1
 
 
@@ -34,9 +40,11 @@ class Command(argparse.ArgumentParser):
 
 def build_parser() -> argparse.ArgumentParser:
     """The commands and their options."""
+    from asd.cli import dashboard, data, export, listen, official, report, score, scripts, status, wandb
+
     parser = Command(prog="asd", description=sys.modules["asd"].__doc__)
     parser.set_defaults(quiet=False)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for command in COMMANDS:
+    for command in (scripts, dashboard, data, export, listen, official, report, score, status, wandb):
         command.add(commands)
     return parser

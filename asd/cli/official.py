@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from asd.dcase.editions import EDITIONS
+from asd.system.printable import some_of
 
 NOBODY = "Nobody_NONE"  # a team that says it has to be named yet
 
@@ -118,7 +119,13 @@ def submit_runs(options: argparse.Namespace) -> int:
         print(f"Warning: {warning}")
     if options.team == NOBODY or not options.author:
         print(f"Still to fill in: --team, --author, and null fields of {order.label}.meta.yaml")
-    print(f"{options.out / order.label}.zip: written, read back, the same")
+    archive = f"{options.out / order.label}.zip"
+    if made.is_new:
+        print(f"{archive}: written, read back, the same")
+    elif made.repaired:
+        print(f"{options.out}: {some_of(made.repaired)} had been lost: written again; the rest was there already")
+    else:
+        print(f"{archive}: there already, the same: nothing to do")
     return 0
 
 

@@ -1,7 +1,9 @@
 """From the indices of a training step to mixed, standardised pieces on the model's device."""
 
+import shutil
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytorch_lightning as pl
@@ -14,6 +16,14 @@ from asd.data.sampling import BatchPlan, RankSlice
 from asd.data.waveforms import WaveformBank
 from asd.features.input import Input
 from asd.features.mixup import mix
+from asd.system.amounts import n_bytes
+from asd.system.progress import say
+
+SHARED_MEMORY = Path("/dev/shm")  # where workers put their batches, on Linux
+PREFETCHED = 2  # batches that each worker has ready
+PAGE = 4096  # bytes
+SEMAPHORES = 32 * PAGE  # of the queues between workers
+LONGEST_WAIT = 1800.0  # seconds without a batch, after which its workers count as stuck
 
 
 class StepWindows(NamedTuple):
@@ -118,6 +128,30 @@ def worker_context(workers: int) -> str | None:
     return "fork" if workers and sys.platform == "linux" else None
 
 
+def workers_that_fit(steps: Dataset[Any], step: int, workers: int) -> int:
+    """As many workers as asked for, or none where their batches would not fit into shared memory, which is said.
+
+    A worker that finds it full neither delivers its batch nor ends: the training would wait for ever. Workers do not
+    change what is trained.
+
+    Args:
+        steps: Gives the batch of a step.
+        step: The first one.
+        workers: Asked for.
+    """
+    if not workers or not SHARED_MEMORY.is_dir():
+        return workers
+    batch = sum(-(-part.nbytes // PAGE) * PAGE for part in steps[step] if isinstance(part, torch.Tensor))
+    needed, free = workers * (PREFETCHED + 1) * batch + SEMAPHORES, shutil.disk_usage(SHARED_MEMORY).free
+    if needed <= free:
+        return workers
+    say(
+        f"data.workers={workers} needs {n_bytes(needed)} of {SHARED_MEMORY}, and {n_bytes(free)} are free: reading "
+        f"ahead is left out, as with data.workers=0 (in a container: docker run --shm-size=1g, or --ipc=host)"
+    )
+    return 0
+
+
 def trains_on_gpu(trainer: pl.Trainer | None) -> bool:
     """Whether batches are on their way to a GPU: a machine that has one may train on its CPU."""
     return trainer is not None and trainer.strategy.root_device.type == "cuda"
@@ -139,12 +173,15 @@ class StepDataModule(pl.LightningDataModule):
 
     def loader(self, steps: Dataset[Any], *, pin_memory: bool) -> DataLoader[Any]:
         """One item per step; of an epoch under way, those that are left."""
+        workers = workers_that_fit(steps, self.n_done(), self.workers)
         return DataLoader(
             steps,
             batch_size=None,
             sampler=StepNumbers(self.plan.n_steps_per_epoch, self.n_done),
-            num_workers=self.workers,
-            multiprocessing_context=worker_context(self.workers),
+            num_workers=workers,
+            prefetch_factor=PREFETCHED if workers else None,
+            timeout=LONGEST_WAIT if workers else 0,
+            multiprocessing_context=worker_context(workers),
             pin_memory=pin_memory and trains_on_gpu(self.trainer),
         )
 

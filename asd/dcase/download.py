@@ -1,8 +1,7 @@
 """The official archives of an edition: what they will take, fetched, verified, unpacked, and known again."""
 
-import json
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -11,9 +10,12 @@ from urllib.parse import quote
 from asd.config.messages import nearest
 from asd.dcase.editions import Edition, Part
 from asd.dcase.remote import Line, fetch, md5_of, read_small
-from asd.dcase.unpack import unpack
-from asd.system.files import alone, saying_what_is_free, write_json
+from asd.dcase.unpack import move, unpack
+from asd.system.amounts import n_bytes
+from asd.system.files import alone, remove_leftovers, saying_what_is_free, write_json
+from asd.system.printable import some_of
 from asd.system.progress import say
+from asd.system.reading import parse_json, read_json, shaped
 
 ZENODO = "https://zenodo.org"
 STORE = ".archives"  # below the root: archives on their way, and receipts of those unpacked
@@ -72,12 +74,13 @@ def get(
     say(f"{edition.licence} Records: {', '.join(records)}")
     if dry_run:
         for archive in look(wanted, root, keep_archives, say):
-            say(f"would fetch {archive.url} ({human(archive.size)})")
+            say(f"would fetch {archive.url} ({n_bytes(archive.size)})")
         return
     with alone(root / STORE / ".lock"):  # a second one waits, and then finds it all there
+        remove_leftovers(root / STORE, below=False)
         missing = look(wanted, root, keep_archives, say)
         for number, archive in enumerate(missing, 1):
-            say(f"[{number}/{len(missing)}] {archive.name}, {human(archive.size)}")
+            say(f"[{number}/{len(missing)}] {archive.name}, {n_bytes(archive.size)}")
             with saying_what_is_free(root / STORE / archive.name):
                 obtain(archive, root, keep_archives, line)
     say(f"{root}: complete. Next: asd data check {root} --edition {edition.year}")
@@ -126,7 +129,7 @@ def archives_of(edition: Edition, name: str, machines: Sequence[str], base: str,
     names = wanted_names(part, machines, listed)
     lacking = [wanted for wanted in names if wanted not in listed]
     if lacking:
-        raise ValueError(f"{url}: the record has no {', '.join(lacking)}; it has {', '.join(sorted(listed))}")
+        raise ValueError(f"{url}: the record has no {some_of(lacking)}; it has {some_of(sorted(listed), most=20)}")
     return [
         Archive(part.record, file, *listed[file], f"{base}/records/{part.record}/files/{quote(file)}", part.folder, who)
         for file, who in names.items()
@@ -140,6 +143,22 @@ def wanted_names(part: Part, machines: Sequence[str], listed: dict[str, tuple[in
     return {part.archive_of(machine): machine for machine in part.machines if not machines or machine in machines}
 
 
+@dataclass(frozen=True)
+class RecordFile:
+    """A file of a Zenodo record."""
+
+    key: str
+    size: int
+    checksum: str
+
+
+@dataclass(frozen=True)
+class Record:
+    """What is read of a Zenodo record."""
+
+    files: list[RecordFile]
+
+
 def read_record(content: bytes, url: str) -> dict[str, tuple[int, str]]:
     """Size and MD5 of a record's files by name.
 
@@ -147,13 +166,14 @@ def read_record(content: bytes, url: str) -> dict[str, tuple[int, str]]:
         ValueError: Not a record in Zenodo's JSON.
     """
     try:
-        files = [(str(file["key"]), int(file["size"]), str(file["checksum"])) for file in json.loads(content)["files"]]
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{url}: not a Zenodo record in JSON ({error!r}); a web page in between?") from None
-    for key, size, checksum in files:
+        files = parse_json(content, Record, url).files
+    except ValueError as error:
+        raise ValueError(f"{error}: not a Zenodo record; a web page in between?") from None
+    for file in files:
+        key, size, checksum = file.key, file.size, file.checksum
         if not checksum.startswith("md5:") or size <= 0 or "/" in key or "\\" in key or key.startswith("."):
-            raise ValueError(f"{url}: strange entry {key!r} ({size} bytes, {checksum}); expected a file with its md5")
-    return {key: (size, checksum.removeprefix("md5:")) for key, size, checksum in files}
+            raise ValueError(f"{url}: strange entry {key!r} ({size} bytes, {checksum!r}); expected a file with its md5")
+    return {file.key: (file.size, file.checksum.removeprefix("md5:")) for file in files}
 
 
 def check_disk(missing: Sequence[Archive], root: Path, keep_archives: bool, say: Callable[[str], None]) -> None:
@@ -168,28 +188,44 @@ def check_disk(missing: Sequence[Archive], root: Path, keep_archives: bool, say:
     needed = int(total * UNPACKED_RATIO) + held - there
     home = next(folder for folder in (root.absolute(), *root.absolute().parents) if folder.is_dir())
     free = shutil.disk_usage(home).free
-    say(f"to download: {human(total - there)}; on the disk about {human(max(0, needed))}; free: {human(free)}")
+    say(f"to download: {n_bytes(total - there)}; on the disk about {n_bytes(max(0, needed))}; free: {n_bytes(free)}")
     if missing and needed > free:
         raise OSError(
-            f"{root}: about {human(needed)} needed, {human(free)} free; choose fewer machines or another disk"
+            f"{root}: about {n_bytes(needed)} needed, {n_bytes(free)} free; choose fewer machines or another disk"
         )
 
 
 def obtain(archive: Archive, root: Path, keep_archives: bool, line: Line) -> None:
-    """Fetches, verifies and unpacks one archive, then writes its receipt."""
+    """Fetches, verifies and unpacks one archive, then writes its receipt; the archive goes last."""
     path = root / STORE / archive.name
     if not (size_of(path) == archive.size and md5_of(path) == archive.md5):
         fetch(archive.url, path, size=archive.size, md5=archive.md5, line=line)
-    folder = root / archive.folder
+    folder, work = root / archive.folder, root / STORE / f"{archive.name}.unpacking"
+    ours = noted_files(archive, root)
     if archive.name.endswith(".zip"):
-        files = unpack(path, folder, archive.machine, root / STORE / f"{archive.name}.unpacking")
+        files = unpack(path, folder, archive.machine, work, replaceable=ours)
     else:
-        folder.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(path, folder / archive.name)
-        files = {archive.name: archive.size}
+        files = put(path, folder, archive.name, work, ours)
     write_json(receipt(archive, root), {**asdict(archive), "files": files})
     if not keep_archives:
         path.unlink()
+
+
+def put(path: Path, folder: Path, name: str, work: Path, replaceable: Collection[str]) -> dict[str, int]:
+    """Puts a file that is no archive in its place, unless something of somebody else's is there; gives its size.
+
+    Raises:
+        OSError: Another file is there already.
+    """
+    shutil.rmtree(work, ignore_errors=True)
+    try:
+        work.mkdir(parents=True)
+        shutil.copyfile(path, work / name)
+        folder.mkdir(parents=True, exist_ok=True)
+        move(work, folder, [name], replaceable)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    return {name: path.stat().st_size}
 
 
 def receipt(archive: Archive, root: Path) -> Path:
@@ -197,27 +233,28 @@ def receipt(archive: Archive, root: Path) -> Path:
     return root / STORE / f"{archive.record}-{archive.name}.json"
 
 
+def noted_files(archive: Archive, root: Path, md5: str | None = None) -> dict[str, int]:
+    """Sizes by path of the files that an archive's receipt vouches for; empty where there is no receipt.
+
+    Args:
+        archive: The archive.
+        root: The data's root.
+        md5: Only a receipt of these bytes counts; None: any.
+    """
+    try:
+        noted = read_json(receipt(archive, root), dict[str, Any])
+        files = shaped(noted.get("files"), dict[str, int], str(receipt(archive, root)))
+    except (OSError, ValueError):
+        return {}
+    return files if md5 in (None, noted.get("md5")) else {}
+
+
 def is_unpacked(archive: Archive, root: Path) -> bool:
     """Whether the same archive was unpacked here and all of its files are still there, by size."""
-    try:
-        noted: Any = json.loads(receipt(archive, root).read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
-        return False
-    if not isinstance(noted, dict) or noted.get("md5") != archive.md5 or not isinstance(noted.get("files"), dict):
-        return False
-    folder = root / archive.folder
-    return all(size_of(folder / path) == size for path, size in noted["files"].items())
+    files, folder = noted_files(archive, root, archive.md5), root / archive.folder
+    return bool(files) and all(size_of(folder / path) == size for path, size in files.items())
 
 
 def size_of(path: Path) -> int:
     """Bytes of a file; 0 where there is none."""
     return path.stat().st_size if path.is_file() else 0
-
-
-def human(size: float) -> str:
-    """A number of bytes to read."""
-    for unit in ("B", "kB", "MB"):
-        if size < 1000:
-            return f"{size:.0f} {unit}"
-        size /= 1000
-    return f"{size:.1f} GB"

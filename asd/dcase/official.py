@@ -110,7 +110,7 @@ def evaluate_folder(
         machines: only these; None: all.
         need_decisions: whether decisions are wanted (2020 has none); otherwise those that are there are left alone.
         skip_unlabelled: whether files whose labels nobody knows are left out instead of being an error.
-        partial: whether a section may have one domain only (2021).
+        partial: whether a section may have one domain only (2021), and one class only, which is left out.
 
     Raises:
         ValueError: a file or a row is missing, too much, there twice, unreadable or not finite, labels are unknown or
@@ -137,9 +137,12 @@ def evaluate_folder(
     columns = _by_machine(scores, decisions, known)
     if not columns and not problems:
         problems.append("no clip has a known label: there is nothing to evaluate")
-    problems += _one_class(columns, rule)
+    problems += [] if partial else _one_class(columns, rule)
     _refuse(folder, problems)
-    metrics = {name: section_rows(name, machine.clips, rule=rule) for name, machine in columns.items()}
+    metrics = {
+        name: section_rows(name, machine.clips, rule=rule, only=scorable(machine.clips, rule)[0])
+        for name, machine in columns.items()
+    }
     rows = [
         row
         for name, machine in columns.items()

@@ -9,6 +9,7 @@ import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
+from asd.system.files import open_own, sync_file, sync_folder
 from asd.system.progress import Bar, progress
 
 CHUNK = 1 << 20
@@ -76,7 +77,9 @@ def fetch(url: str, path: Path, *, size: int, md5: str, line: Line) -> None:
         fill(url, part, size, line)
         found = md5_of(part)
         if found == md5:
+            sync_file(part)
             os.replace(part, path)
+            sync_folder(path.parent)
             return
         part.unlink()
     raise OSError(
@@ -124,12 +127,16 @@ def append(url: str, part: Path, there: int, size: int, line: Line, bar: Bar) ->
         resumed = response.status == 206 and content_start(response) == there
         if there and not resumed:
             bar.update(-there)
-        with open(part, "ab" if resumed else "wb") as file:
+        with open_own(part, os.O_APPEND) as file:
+            if not resumed:
+                file.seek(0)
+                file.truncate()
             while block := response.read(CHUNK):
                 if file.tell() == 0 and part.stem.endswith(".zip") and block.lstrip().startswith(b"<"):
                     raise OSError(f"{url}: a web page instead of the archive; open it in a browser to see why")
                 if file.tell() + len(block) > size:
-                    file.truncate(0)
+                    file.seek(0)
+                    file.truncate()
                     raise OSError(f"{url}: more than the {size} bytes of the record; not the file that was published")
                 file.write(block)
                 bar.update(len(block))

@@ -1,10 +1,11 @@
 """A complete submission from finished, scored runs: scores, decisions, description, one archive — and read back."""
 
-import shutil
-import tempfile
+import filecmp
+import os
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +28,17 @@ from asd.dcase.submission_entries import (
 from asd.dcase.submission_meta import Author, describe
 from asd.scoring.metrics import MetricRow, Rule, scorable, section_rows
 from asd.scoring.thresholds import decide
-from asd.system.files import write_json
+from asd.system.files import (
+    remove,
+    remove_leftovers,
+    replacing_folder,
+    saying_what_is_free,
+    temporary_beside,
+    write_bytes,
+    write_json,
+    write_text,
+)
+from asd.system.printable import some_of
 
 EPOCH = (1980, 1, 1, 0, 0, 0)  # of every file in the archive: the same submission gives the same bytes
 
@@ -40,22 +51,28 @@ class Made:
         entries: what it consists of, by machine.
         missing: the machines and sections that it lacks.
         evaluation: the figures of its labelled clips, read back from its files; None where nobody knows any label.
+        is_new: whether it was written; else it was there already.
+        repaired: files of an earlier submission that were lost and are written again.
     """
 
     entries: dict[str, Entry]
     missing: list[str]
     evaluation: Evaluation | None
+    is_new: bool = True
+    repaired: list[str] = field(default_factory=list)
 
 
 def make_submission(order: Order, out: Path, authors: Sequence[Author] = ()) -> Made:
     """Writes a submission into a new folder and verifies it there; on any failure nothing is left.
 
+    Where the same submission is already, it is left alone; files of it that a loss of power emptied are written again.
+
     Raises:
-        ValueError: the folder is taken, there are no such scored runs, machines or sections are missing, no threshold
-            can be learnt, or what was written does not read back as what was meant.
+        ValueError: the folder holds something else, there are no such scored runs, machines or sections are missing, no
+            threshold can be learnt, or what was written does not read back as what was meant.
+        NoRoomError: the disk is full.
     """
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise ValueError(f"{out} is there already: give another --out, or remove it")
+    refuse_other_content(out, order)
     entries = choose_entries(order)
     year = edition_of_entries(entries)
     rule = rule_of(year)
@@ -66,16 +83,57 @@ def make_submission(order: Order, out: Path, authors: Sequence[Author] = ()) -> 
     missing = list(find_missing(entries, order, year))
     if missing and not order.partial:
         raise ValueError(
-            f"the submission would lack {', '.join(missing)}: train and evaluate these, or give --partial to do without"
+            f"the submission would lack {some_of(missing)}: train and evaluate these, or give --partial to do without"
         )
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as place:
-        folder = Path(place) / "submission"
-        made = Made(entries, missing, write_submission(folder, order, entries, authors, rule))
-        if out.is_dir():
-            out.rmdir()
-        shutil.move(folder, out)
-    return made
+    is_new = not (out.exists() and any(out.iterdir()))
+    with saying_what_is_free(out), new_place(out, is_new) as folder:
+        evaluation = write_submission(folder, order, entries, authors, rule)
+        repaired = [] if is_new else repair(out, folder)
+    return Made(entries, missing, evaluation, is_new, repaired)
+
+
+@contextmanager
+def new_place(out: Path, is_new: bool) -> Iterator[Path]:
+    """A folder to write to: one that takes the place of `out`, or one that is only compared with it."""
+    if is_new:
+        with replacing_folder(out) as folder:
+            yield folder
+        return
+    remove_leftovers(out.parent, out.name, below=False)
+    folder = temporary_beside(out)
+    try:
+        yield folder
+    finally:
+        remove(folder)
+
+
+def refuse_other_content(out: Path, order: Order) -> None:
+    """Raises ValueError where a folder is taken by something that is no submission of this label."""
+    is_free = not os.path.lexists(out) or (out.is_dir() and not any(out.iterdir()))
+    if not is_free and not (out / order.label).is_dir():
+        raise ValueError(f"{out} is there already: give another --out, or remove it")
+
+
+def repair(out: Path, folder: Path) -> list[str]:
+    """Writes again the files of a submission that are missing or empty; gives their names.
+
+    Args:
+        out: The submission as it is.
+        folder: The same submission, just written.
+
+    Raises:
+        ValueError: A file has other content.
+    """
+    names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    lost = [name for name in names if not (out / name).is_file() or not any((out / name).read_bytes())]
+    changed = [name for name in names if name not in lost and not filecmp.cmp(out / name, folder / name, shallow=False)]
+    if changed:
+        raise ValueError(
+            f"{out} is there already, with other content in {some_of(changed)}: give another --out, or remove it"
+        )
+    for name in lost:
+        write_bytes(out / name, (folder / name).read_bytes())
+    return lost
 
 
 def write_submission(
@@ -83,7 +141,7 @@ def write_submission(
 ) -> Evaluation | None:
     """Writes all files, reads them back and compares; gives the figures of the labelled clips."""
     inner = folder / order.label
-    inner.mkdir(parents=True)
+    inner.mkdir(parents=True, exist_ok=True)
     for entry in entries.values():
         for key, rows in sections_of(entry.table, order.part, rule):
             write_values(inner, "anomaly_score", key, rule, values(entry, rows))
@@ -92,11 +150,11 @@ def write_submission(
     evaluation = verify(inner, order, entries, rule)
     meta = describe(order, entries, authors, rule)
     text = yaml.safe_dump(meta, sort_keys=False, allow_unicode=True)
-    (inner / f"{order.label}.meta.yaml").write_text(text, encoding="utf-8")
+    write_text(inner / f"{order.label}.meta.yaml", text)
     pack(inner, folder / f"{order.label}.zip")
     write_json(folder / "thresholds.json", {machine: asdict(entry.threshold) for machine, entry in entries.items()})
     if evaluation is not None:
-        (folder / "result.csv").write_text(result_csv(evaluation), encoding="utf-8")
+        write_text(folder / "result.csv", result_csv(evaluation))
     return evaluation
 
 
@@ -128,6 +186,8 @@ def verify(folder: Path, order: Order, entries: Mapping[str, Entry], rule: Rule)
     if not any(truth_of_names(clips, rule) for clips in scores.values()) and not problems:
         return None
     evaluation = None if problems else evaluate_folder(folder, rule=rule, skip_unlabelled=True, partial=order.partial)
+    if evaluation and not evaluation.rows:
+        evaluation = None  # no section and domain has both classes
     if evaluation and sorted(evaluation.metrics, key=str) != sorted(own_metrics(order, entries, rule), key=str):
         problems.append("AUC or pAUC of the files are not those of the runs")
     if problems:
@@ -156,7 +216,7 @@ def pack(folder: Path, archive: Path) -> None:
 def warnings(made: Made) -> Iterator[str]:
     """What whoever hands it in must know."""
     if made.missing:
-        yield f"partial, without {', '.join(made.missing)}"
+        yield f"partial, without {some_of(made.missing)}"
     if any(entry.oracle for entry in made.entries.values()):
         yield "oracle: labelled test clips chose the members; submission4 and single systems are free of that"
     for machine, entry in made.entries.items():

@@ -6,15 +6,19 @@ import shutil
 import stat
 import zipfile
 import zlib
+from collections.abc import Collection, Sequence
 from pathlib import Path, PurePosixPath
 
 from asd.data.sound_files import UNWRITABLE
+from asd.system.files import sync_file, sync_folder, sync_tree
 
 MAX_RATIO = 20  # unpacked bytes to a byte of the archive; recordings have 1 to 2
 LITTER = ("__MACOSX", ".DS_Store", "Thumbs.db")
 
 
-def unpack(archive: Path, folder: Path, machine: str, work: Path) -> dict[str, int]:
+def unpack(
+    archive: Path, folder: Path, machine: str, work: Path, *, replaceable: Collection[str] = ()
+) -> dict[str, int]:
     """Unpacks one machine's archive into `<folder>/<machine>/`, all of it or nothing.
 
     Args:
@@ -22,6 +26,7 @@ def unpack(archive: Path, folder: Path, machine: str, work: Path) -> dict[str, i
         folder: Such as `<root>/dev_data`.
         machine: The folder that the archive's paths start with; "" puts them into `folder` itself.
         work: Empty folder on the same disk, for files on their way; removed at the end.
+        replaceable: Paths relative to `folder` of files that an earlier unpacking made.
 
     Returns:
         Sizes in bytes of the files by path, relative to `folder`.
@@ -37,7 +42,7 @@ def unpack(archive: Path, folder: Path, machine: str, work: Path) -> dict[str, i
             check_room(archive, work, sum(info.file_size for info in members.values()))
             for path, info in members.items():
                 write_member(file, info, work / path)
-        move(work, folder, list(members))
+        move(work, folder, list(members), replaceable)
     except (zipfile.BadZipFile, zipfile.LargeZipFile, zlib.error, NotImplementedError, EOFError) as error:
         raise ValueError(f"{archive}: not a whole ZIP archive ({error}); delete it and fetch it again") from None
     finally:
@@ -79,7 +84,7 @@ def distrust(info: zipfile.ZipInfo) -> str:
     if name.startswith(("/", "\\")) or "\\" in name or ":" in name or "\0" in name:
         return "is an absolute or foreign path"
     if UNWRITABLE.search(name):
-        return "has control signs in its name"
+        return "has control characters in its name"
     if ".." in PurePosixPath(name).parts:
         return "leads out of the folder"
     if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
@@ -112,17 +117,38 @@ def write_member(file: zipfile.ZipFile, info: zipfile.ZipInfo, path: Path) -> No
         raise zipfile.BadZipFile(f"{info.filename} is cut short")
 
 
-def move(work: Path, folder: Path, paths: list[str]) -> None:
-    """Moves finished files to their places, none if one of them would replace another file.
+def move(work: Path, folder: Path, paths: Sequence[str], replaceable: Collection[str] = ()) -> None:
+    """Moves finished files to their places, none if one of them would replace a file of somebody else's.
+
+    All of it is flushed to the disk when this returns. A file with the same content, or a link to one, stays.
+
+    Args:
+        work: Where the files are.
+        folder: Where they belong.
+        paths: Of the files, relative to both.
+        replaceable: Paths whose files may be replaced whatever is in them.
 
     Raises:
         OSError: Another file is there already.
     """
-    for path in paths:
-        target = folder / path
-        if target.exists() and not filecmp.cmp(work / path, target, shallow=False):
-            raise FileExistsError(f"{target}: is there already with other content; move it away, then try again")
+    sync_tree(work)
+    there = {path for path in paths if os.path.lexists(folder / path)}
+    same = {path for path in there if is_same(work / path, folder / path)}
+    for path in sorted(there - same - set(replaceable)):
+        if (folder / path).is_symlink() or not (folder / path).is_file() or (folder / path).stat().st_size:
+            raise FileExistsError(f"{folder / path}: is there already with other content; move it away, then try again")
     for path in paths:
         target = folder / path
         target.parent.mkdir(parents=True, exist_ok=True)
-        os.replace(work / path, target)
+        if path in same:
+            sync_file(target)
+        else:
+            os.replace(work / path, target)
+    for place in sorted({(folder / path).parent for path in paths}):
+        sync_folder(place)
+    sync_folder(folder)
+
+
+def is_same(ours: Path, theirs: Path) -> bool:
+    """Whether a file, or what a link leads to, has the content of ours."""
+    return theirs.is_file() and filecmp.cmp(ours, theirs, shallow=False)

@@ -91,7 +91,7 @@ class Grid:
         end_group(process.pid)
         record_death(job.run, process.exitcode, process.pid)
         if slot.to_log:
-            print(f"{job.run.path}: {read_status(job.run)['state']}", flush=True)
+            print(f"{job.run.path}: {read_status(job.run).state}", flush=True)
         process.close()
         self.free.append(slot)
 
@@ -134,21 +134,20 @@ def is_to_run(job: Job) -> bool:
         return False
     holder = holder_of(job.run)
     if holder:
-        print(f"{job.run.path} is running elsewhere: process {holder.pid} on {holder.host}", flush=True)
+        print(f"{job.run.path} is running elsewhere: {holder}", flush=True)
     return holder is None
 
 
 def record_death(run: RunFolder, exit_code: int, pid: int) -> None:
     """Writes the status that a process without a last word could not write."""
     status = read_status(run)
-    has_spoken = status.get("pid") == pid and status["state"] not in ("pending", "running")
+    has_spoken = status.pid == pid and not status.is_open
     if has_spoken or exit_code in (0, ELSEWHERE) or holder_of(run):
         return
-    progress = {key: status[key] for key in ("epoch", "step", "n_steps") if key in status}
     if exit_code > 128:
-        write_status(run, "interrupted", **progress)
+        write_status(run, "interrupted", **status.progress())
     else:
-        write_status(run, "failed", why=cause_of_death(exit_code), **progress)
+        write_status(run, "failed", why=cause_of_death(exit_code), **status.progress())
 
 
 def cause_of_death(exit_code: int) -> str:

@@ -120,7 +120,9 @@ def require_free(config: RunConfig) -> None:
     if config.overwrite or not run.config.is_file():
         return
     values = config.plain()
-    if Path(config.data.root).exists() and config.machine in reader.machines():
+    if config.data.simulate:  # what was lost of a factory is made again before it is compared
+        values["data"]["fingerprint"] = run.read_config().get("data", {}).get("fingerprint")
+    elif Path(config.data.root).exists() and config.machine in reader.machines():
         table = read_clips(reader, config.machine, config.data.on_bad_clip).table
         values["data"]["fingerprint"] = table.fingerprint()
     if code := code_identity(build_method(config).components):

@@ -25,6 +25,8 @@ from asd.launch.worker import Job, Slot
 from asd.runs.folder import RunFolder
 from asd.runs.record import read_record
 from asd.system.allocator import keep_freed_memory
+from asd.system.memory import is_out_of_memory
+from asd.system.printable import printable
 from asd.system.progress import be_quiet
 
 # What the process of one run of a sweep calls; evaluate.py has no runs of its own.
@@ -57,7 +59,11 @@ def script(name: str) -> Callable[[Callable[[Any], None]], Callable[[], None]]:
                 main(found)
                 return objective(found) if isinstance(found, RunConfig) else None
             except (ValueError, OSError) as error:
-                raise ConfigurationError(str(error)) from None
+                raise ConfigurationError(printable(error)) from None
+            except (MemoryError, RuntimeError, ImportError) as error:
+                if not is_out_of_memory(error):
+                    raise
+                raise ConfigurationError(f"out of memory: end other programs ({printable(error)})") from None
 
         def start() -> None:
             try:
@@ -158,7 +164,7 @@ def hush(config: RunConfig | EvaluateConfig) -> None:
 def give_up(error: Exception) -> NoReturn:
     """Prints a mistake and what caused it, and ends the process with exit code 1."""
     cause = f"\n{error.__cause__}" if isinstance(error.__cause__, OmegaConfBaseException) else ""
-    print(f"{error}{cause}", file=sys.stderr)
+    print(printable(f"{error}{cause}"), file=sys.stderr)
     raise SystemExit(1)
 
 

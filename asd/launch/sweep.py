@@ -31,7 +31,7 @@ def announce(runs: Sequence[RunFolder]) -> None:
     """Lets `asd status` show the runs that have not begun."""
     for run in runs:
         if not run.status.exists() and not is_done(run):
-            with contextlib.suppress(OSError):  # said again, with a reason, when the run needs its folder
+            with contextlib.suppress(OSError, ValueError):  # said again, with a reason, when the run needs its folder
                 write_status(run, "pending")
 
 

@@ -1,6 +1,7 @@
 """The process of one run of a grid: what it does, and what it leaves behind when that fails."""
 
 import contextlib
+import io
 import os
 import sys
 import time
@@ -14,10 +15,12 @@ from asd.config.schema import RunConfig
 from asd.runs.folder import RunFolder
 from asd.runs.lock import HeldError, hold
 from asd.runs.status import read_status, write_status
-from asd.system.files import NoRoomError
+from asd.system.entry import begin, print_anything
+from asd.system.files import NoRoomError, open_own
 from asd.system.interruption import interruptible
+from asd.system.memory import is_out_of_memory, make_room
 from asd.system.parent import die_with_parent
-from asd.system.progress import be_quiet
+from asd.system.progress import be_quiet, write_line
 
 ELSEWHERE = 75  # exit code: another process works on the run (EX_TEMPFAIL)
 
@@ -61,19 +64,22 @@ def work(job: Job, slot: Slot) -> None:
     Raises:
         SystemExit: With 1 after a failure, ELSEWHERE, or 128 + the number of a signal.
     """
+    begin()
     os.setsid()  # Ctrl-C at the terminal is the parent's to pass on, once
     die_with_parent()
     os.environ.update(slot.environment)
     sys.argv = job.command
     be_quiet(job.config.quiet)
-    with logging_to(job, slot) as log, interruptible():
+    with interruptible(), logging_to(job, slot) as log:
         try:
             with hold(job.run) as lock:
                 attempt(job, slot, lock)
         except HeldError as error:
-            print(error, flush=True)
+            write_line(sys.stdout, str(error))
             raise SystemExit(ELSEWHERE) from None
         except Exception as error:
+            if is_out_of_memory(error):
+                make_room(error)
             say(error, log, slot)
             raise SystemExit(1) from None
 
@@ -84,8 +90,10 @@ def attempt(job: Job, slot: Slot, lock: Any) -> None:
         set_threads(slot)
         resolve_name(job.target)(job.config, lock)
     except Exception as error:
-        if read_status(job.run)["state"] in ("pending", "running"):
-            with contextlib.suppress(OSError):
+        if read_status(job.run).is_open:
+            if is_out_of_memory(error):
+                make_room(error)
+            with contextlib.suppress(OSError, MemoryError):
                 write_status(job.run, "failed", why=f"{type(error).__name__}: {error}")
         raise
 
@@ -100,13 +108,25 @@ def set_threads(slot: Slot) -> None:
 
 @contextlib.contextmanager
 def logging_to(job: Job, slot: Slot) -> Iterator[TextIO]:
-    """The run's log, which in a grid of several runs at a time takes all output."""
-    job.run.path.mkdir(parents=True, exist_ok=True)
-    with open(job.run.log, "a", encoding="utf-8") as log:
+    """The run's log, which in a grid of several runs at a time takes all output.
+
+    Raises:
+        SystemExit: It cannot be written.
+    """
+    try:
+        job.run.path.mkdir(parents=True, exist_ok=True)
+        file = open_own(job.run.log, os.O_APPEND)
+    except (OSError, ValueError) as error:
+        with contextlib.suppress(OSError):
+            write_status(job.run, "failed", why=str(error))
+        write_line(sys.stderr, str(error))
+        raise SystemExit(1) from None
+    with io.TextIOWrapper(file, encoding="utf-8", errors="backslashreplace") as log:
         print(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {' '.join(job.command)}", file=log, flush=True)
         if slot.to_log:
             os.dup2(log.fileno(), 1)
             os.dup2(log.fileno(), 2)
+            print_anything("utf-8")
         yield log
         sys.stdout.flush()
 
@@ -116,4 +136,4 @@ def say(error: Exception, log: TextIO, slot: Slot) -> None:
     traceback.print_exception(error, file=log)
     if not slot.to_log:
         is_mistake = isinstance(error, (ValueError, NoRoomError))
-        print(error if is_mistake else "".join(traceback.format_exception(error)), file=sys.stderr, flush=True)
+        write_line(sys.stderr, str(error) if is_mistake else "".join(traceback.format_exception(error)))

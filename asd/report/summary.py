@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from asd.runs.folder import RunFolder
 from asd.runs.record import read_record
-from asd.system.progress import duration
+from asd.system.amounts import duration
 from asd.system.tables import text_table
 
 HEAD = ("run", "steps", "loss", "accuracy", "time", "where")
@@ -19,7 +19,7 @@ def cells(run: RunFolder) -> tuple[str, ...]:
     """The cells of a run's line."""
     record = read_record(run)
     last = record[-1]
-    took = duration(sum(line["seconds"] for line in record))
+    took = duration(sum(line.get("seconds", 0.0) for line in record))
     accuracy = f"{last['accuracy']:.1%}" if "accuracy" in last else "–"
     name = f"{run.machine}/{run.system}"
     return (name, f"{last['step']:,}", f"{last['loss']:.4f}", accuracy, took, f"{run.path}/")

@@ -97,4 +97,4 @@ def cells(results: Results) -> list[list[str]]:
 def markdown_cell(text: object) -> str:
     """Text that cannot end its cell or its line, or become markup."""
     flat = one_line(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    return flat.replace("|", "\\|")
+    return flat.replace("|", "\\|").replace("[", "\\[")

@@ -1,12 +1,13 @@
 """skipped.csv: the files that a run left out under data.on_bad_clip=skip, and why. There is none where it used all."""
 
-import csv
 from collections.abc import Mapping
 from pathlib import Path
 
 from asd.data.clips import ClipTable
 from asd.runs.folder import RunFolder
 from asd.system.files import write_csv
+from asd.system.printable import some_of
+from asd.system.reading import read_csv
 
 NAME = "skipped.csv"
 
@@ -29,8 +30,7 @@ def read_skipped(folder: Path) -> dict[str, str]:
     """The files that were left out, and why; empty where there is no list."""
     if not (folder / NAME).is_file():
         return {}
-    with open(folder / NAME, newline="", encoding="utf-8") as file:
-        return {row["clip"]: row["why"] for row in csv.DictReader(file)}
+    return {row["clip"]: row["why"] for row in read_csv(folder / NAME, ("clip", "why"))}
 
 
 def keep_skipped(run: RunFolder, skipped: Mapping[str, str]) -> None:
@@ -70,6 +70,6 @@ def refuse_other_training(run: RunFolder, table: ClipTable, skipped: Mapping[str
 def differing(then: Mapping[str, str] | set[str], now: Mapping[str, str] | set[str]) -> str:
     """What was skipped then and is not now, and the other way round."""
     only_then, only_now = sorted(set(then) - set(now)), sorted(set(now) - set(then))
-    parts = [f"no longer skipped: {', '.join(only_then)}" if only_then else ""]
-    parts += [f"now skipped: {', '.join(only_now)}" if only_now else ""]
+    parts = [f"no longer skipped: {some_of(only_then, rest=NAME)}" if only_then else ""]
+    parts += [f"now skipped: {some_of(only_now)}" if only_now else ""]
     return "; ".join(part for part in parts if part)

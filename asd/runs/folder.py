@@ -1,6 +1,5 @@
 """Where a run lies, and what lies in it (DESIGN: files that outlive a process)."""
 
-import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +8,8 @@ from typing import Any
 import yaml
 
 from asd.config.schema import OUTPUTS as OUTPUTS
-from asd.system.files import write_text
+from asd.system.files import remove, remove_leftovers, write_text
+from asd.system.reading import read_yaml
 
 
 @dataclass(frozen=True)
@@ -93,12 +93,20 @@ class RunFolder:
         return self.path.parent.parent.name
 
     def empty(self) -> None:
-        """Removes what lies in the folder, but for the log and what says who holds it."""
-        for path in self.path.iterdir():
-            if path.is_dir():
-                shutil.rmtree(path)
-            elif path not in (self.lock, self.claim, self.log):
-                path.unlink()
+        """Removes what is in the folder, but for the log and what says who holds it.
+
+        A link is removed, not what it leads to. Only a folder of checkpoints on another disk stays where it is: from it
+        the run's checkpoints are removed.
+        """
+        kept = (self.lock, self.claim, self.log)
+        self.manifest.unlink(missing_ok=True)  # first: what is half removed is not finished
+        for path in sorted(self.path.iterdir()):
+            if path == self.checkpoint.parent and path.is_symlink() and path.is_dir():
+                remove_leftovers(path, below=False)
+                for checkpoint in (self.checkpoint, self.previous_checkpoint):
+                    checkpoint.unlink(missing_ok=True)
+            elif path not in kept:
+                remove(path)
 
     def read_config(self) -> dict[str, Any]:
         """The configuration that the run was made with; only plain values are read, nothing is resolved.
@@ -106,13 +114,7 @@ class RunFolder:
         Raises:
             ValueError: The file holds anything else.
         """
-        try:
-            config = yaml.safe_load(self.config.read_text(encoding="utf-8"))
-        except yaml.YAMLError as error:
-            raise ValueError(f"{self.config}: no configuration of plain values ({error})") from None
-        if not isinstance(config, dict):
-            raise ValueError(f"{self.config}: no configuration, but {type(config).__name__}")
-        return config
+        return read_yaml(self.config, dict[str, Any])
 
     def write_config(self, values: Mapping[str, Any]) -> None:
         """Keeps the plain values of a configuration as YAML."""

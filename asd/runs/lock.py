@@ -5,7 +5,7 @@ a pid used again nor a forked worker keeps a run locked. Across machines the hea
 `lock.json`, by the clock of the file system that both share.
 """
 
-import json
+import math
 import os
 import socket
 import threading
@@ -16,7 +16,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from asd.runs.folder import RunFolder
-from asd.system.files import alone, write_json
+from asd.system.files import alone, remove_leftovers, temporary_beside, write_json
+from asd.system.printable import one_line
+from asd.system.processes import machine_identity, pid_exists, read_text, start_time
+from asd.system.reading import read_json
 
 HEARTBEAT = 10.0  # seconds between two beats
 SILENCE = 120.0  # seconds without a beat after which a holder on another machine counts as dead
@@ -50,13 +53,16 @@ class Holder:
     started: int | None
     since: float
 
+    def __str__(self) -> str:
+        """`process 17 on fileserver`."""
+        return f"process {self.pid} on {one_line(self.host)}"
+
 
 def this_process() -> Holder:
     """The holder that this process would be."""
-    identity, namespace = read_text("/etc/machine-id"), read_link("/proc/self/ns/pid")
     return Holder(
         host=socket.gethostname(),
-        machine=f"{identity} {namespace}".strip(),
+        machine=machine_identity(),
         boot=read_text("/proc/sys/kernel/random/boot_id"),
         pid=os.getpid(),
         started=start_time(os.getpid()),
@@ -64,48 +70,50 @@ def this_process() -> Holder:
     )
 
 
-def start_time(pid: int) -> int | None:
-    """When a process started, in clock ticks since boot; None where it is gone, a zombie, or /proc is not there."""
-    fields = read_text(f"/proc/{pid}/stat").rpartition(")")[2].split()
-    return int(fields[19]) if fields and fields[0] not in "ZX" else None
-
-
 def is_alive(holder: Holder, silence: float) -> bool:
     """Whether a holder still works.
 
+    A machine that was restarted and a clone of it have the same name and machine id, and other boot ids. What beat last
+    before this machine started is taken for its own past; what beat later, for a clone at work.
+
     Args:
         holder: Of a lock.
-        silence: Seconds since its last heartbeat.
+        silence: Seconds since its last heartbeat; negative where a clock was set back.
     """
     here = this_process()
     if (holder.host, holder.machine) != (here.host, here.machine):
-        return silence < SILENCE
+        return abs(silence) < SILENCE
     if holder.boot != here.boot:
-        return False  # the machine was started anew since
+        return abs(silence) < min(SILENCE, seconds_up())
     if here.started is None:
         return pid_exists(holder.pid)
     return start_time(holder.pid) == holder.started
 
 
-def pid_exists(pid: int) -> bool:
-    """Whether a process of that number is there."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+def seconds_up() -> float:
+    """How long ago this machine started; for ever where the system does not tell."""
+    clock = getattr(time, "CLOCK_BOOTTIME", None)
+    return math.inf if clock is None else time.clock_gettime(clock)
 
 
 def holder_of(run: RunFolder) -> Holder | None:
     """The living holder of a run; None where nobody works on it."""
+    holder = read_holder(run.lock)
+    if holder is None:
+        return None
     try:
-        holder = Holder(**json.loads(run.lock.read_text(encoding="utf-8")))
-        beat = run.lock.stat().st_mtime
-    except (OSError, ValueError, TypeError):
-        return None  # not there, or cut short by a crash while it was written
+        beat = run.lock.lstat().st_mtime
+    except OSError:  # just released
+        return None
     return holder if is_alive(holder, shared_now(run.path) - beat) else None
+
+
+def read_holder(path: Path) -> Holder | None:
+    """The holder that a lock names; None where there is no lock, or one that a crash cut short, or a link or a pipe."""
+    try:
+        return None if path.is_symlink() else read_json(path, Holder)
+    except (OSError, ValueError):
+        return None
 
 
 @contextmanager
@@ -120,11 +128,9 @@ def hold(run: RunFolder) -> Iterator["Lock"]:
     with alone(run.claim):
         other = holder_of(run)
         if other:
-            raise HeldError(
-                f"{run.path} is being worked on by process {other.pid} on {other.host} "
-                f"since {time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(other.since))}: wait for it, or end it"
-            )
+            raise HeldError(held(run, other))
         write_json(run.lock, asdict(lock.holder))
+        remove_leftovers(run.path)
     beats = threading.Thread(target=lock.beat, daemon=True, name="heartbeat")
     beats.start()
     try:
@@ -134,6 +140,12 @@ def hold(run: RunFolder) -> Iterator["Lock"]:
         beats.join()
         if os.getpid() == lock.holder.pid and lock.is_ours():
             run.lock.unlink(missing_ok=True)
+
+
+def held(run: RunFolder, other: Holder) -> str:
+    """Who works on a run, and what to do."""
+    since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(min(max(other.since, 0.0), 1e11)))
+    return f"{run.path} is being worked on by {other} since {since}: wait for it, or end it"
 
 
 class Lock:
@@ -153,14 +165,11 @@ class Lock:
         """Shows other machines, again and again, that this process lives."""
         while not self.released.wait(HEARTBEAT):
             if self.is_ours():
-                os.utime(self.run.lock)
+                os.utime(self.run.lock, follow_symlinks=False)
 
     def is_ours(self) -> bool:
         """Whether the run is still held by this process."""
-        try:
-            return Holder(**json.loads(self.run.lock.read_text(encoding="utf-8"))) == self.holder
-        except (OSError, ValueError, TypeError):
-            return False
+        return read_holder(self.run.lock) == self.holder
 
     def check(self) -> None:
         """Makes sure, before a file of the run is replaced, that it is still ours to write.
@@ -176,7 +185,7 @@ class Lock:
 
 def shared_now(folder: Path) -> float:
     """The present by the clock that stamps files in a folder, seconds since 1970."""
-    probe = folder / f".now-{os.getpid()}-{threading.get_ident()}"
+    probe = temporary_beside(folder / "now")
     try:
         probe.touch()
         return probe.stat().st_mtime
@@ -184,19 +193,3 @@ def shared_now(folder: Path) -> float:
         return time.time()  # a folder that can be read only
     finally:
         probe.unlink(missing_ok=True)
-
-
-def read_text(path: str) -> str:
-    """The content of a system file; empty where it is not there."""
-    try:
-        return Path(path).read_text(encoding="utf-8").strip()
-    except OSError:
-        return ""
-
-
-def read_link(path: str) -> str:
-    """Where a link of the system points; empty where it is not there."""
-    try:
-        return os.readlink(path)
-    except OSError:
-        return ""

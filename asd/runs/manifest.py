@@ -2,7 +2,6 @@
 
 import hashlib
 import importlib.metadata
-import json
 import os
 import platform
 from collections.abc import Iterator, Mapping
@@ -13,6 +12,7 @@ from asd.config.upgrade import upgrade
 from asd.runs.folder import RunFolder
 from asd.system.files import write_json
 from asd.system.inside import inside
+from asd.system.reading import read_json, shaped
 
 # Keys that cannot change a result: where things lie, how fast and how loudly they are done.
 NOISE = (
@@ -122,9 +122,10 @@ def write_manifest(path: Path, files: Mapping[str, Path], **facts: Any) -> None:
 def read_manifest(path: Path) -> dict[str, Any] | None:
     """The manifest, if it is there and every file it vouches for is unchanged; else None."""
     try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-        intact = all(sha256(vouched(path, name)) == known for name, known in manifest["files"].items())
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        manifest = read_json(path, dict[str, Any])
+        files = shaped(manifest.get("files"), dict[str, str], f"{path}: files")
+        intact = all(sha256(vouched(path, name)) == known for name, known in files.items())
+    except (OSError, ValueError):
         return None
     return manifest if intact else None
 

@@ -1,6 +1,5 @@
 """How far the runs of a grid are, read from their folders alone, without torch."""
 
-import json
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -10,8 +9,10 @@ from typing import Any
 from asd.runs.folder import OUTPUTS, RunFolder
 from asd.runs.lock import Holder, holder_of
 from asd.runs.manifest import is_done
-from asd.runs.status import read_status
-from asd.system.progress import duration
+from asd.runs.record import KNOWN, REQUIRED
+from asd.runs.status import Status, read_status
+from asd.system.amounts import duration
+from asd.system.reading import parse_json_line
 from asd.system.tables import text_table
 
 TAIL = 65536  # bytes of metrics.jsonl that hold its last lines
@@ -23,8 +24,9 @@ class RunState:
 
     Attributes:
         run: Its folder.
-        state: pending, running, stale (said to run, but its process is gone), done, failed or interrupted.
-        why: It failed; who works on it.
+        state: pending, running, stale (said to run, but its process is gone), done, failed, interrupted, or
+            damaged (a file of its says nothing that can be read).
+        why: Reason of a failure or of the damage; who works on it.
         epoch: Epochs recorded so far; None where there is none.
         step: Steps done, as far as they are recorded.
         n_steps: Steps to do; None where it is not known yet.
@@ -43,20 +45,24 @@ class RunState:
 
 
 def survey(run: RunFolder, *, verify: bool = False) -> RunState:
-    """What a run is doing.
+    """What a run is doing. Damaged files make its state `damaged` and are named; they hide no other run.
 
     Args:
         run: Its folder.
         verify: Compare the hashes of a finished run instead of believing its status.
     """
     status, holder = read_status(run), holder_of(run)
-    state = "running" if holder else state_of(run, status["state"], verify)
-    lines = last_lines(run.metrics, 2)
+    try:
+        lines, problem = last_lines(run.metrics, 2), ""
+    except (OSError, ValueError) as error:
+        lines, problem = [], str(error)
+    state = "running" if holder else "damaged" if problem else state_of(run, status.state, verify)
     last = lines[-1] if lines else {}
-    step, n_steps = last.get("step", status.get("step")), status.get("n_steps")
+    step = last.get("step", status.step)
     return RunState(
-        run, state, reason(state, status, holder), count(last), step, step if state == "done" else n_steps,
-        seconds_left(lines, n_steps, status) if state == "running" else None, last,
+        run, state, problem or reason(state, status, holder), count(last), step,
+        step if state == "done" else status.n_steps,
+        seconds_left(lines, status) if state == "running" else None, last,
     )  # fmt: skip
 
 
@@ -67,13 +73,13 @@ def state_of(run: RunFolder, said: str, verify: bool) -> str:
     return "stale" if said == "running" or (verify and said == "done") else said
 
 
-def reason(state: str, status: dict[str, Any], holder: Holder | None) -> str:
+def reason(state: str, status: Status, holder: Holder | None) -> str:
     """Why a run failed, or who works on it."""
     if holder:
-        return f"process {holder.pid} on {holder.host}"
+        return str(holder)
     if state == "stale":
-        return f"process {status.get('pid')} on {status.get('host')} is gone: type the command again"
-    return str(status.get("why", "")) if state == "failed" else ""
+        return f"process {status.pid} on {status.host} is gone: type the command again"
+    return status.why if state in ("failed", "damaged") else ""
 
 
 def count(line: dict[str, Any]) -> int | None:
@@ -81,24 +87,31 @@ def count(line: dict[str, Any]) -> int | None:
     return line["epoch"] + 1 if line else None
 
 
-def seconds_left(lines: list[dict[str, Any]], n_steps: int | None, status: dict[str, Any]) -> float | None:
+def seconds_left(lines: list[dict[str, Any]], status: Status) -> float | None:
     """What is left to do at the speed of the last epoch, less what went by since."""
-    if not lines or n_steps is None:
+    if not lines or status.n_steps is None or "seconds" not in lines[-1]:
         return None
     last, before = lines[-1], lines[-2]["step"] if len(lines) > 1 else 0
     each = last["seconds"] / max(1, last["step"] - before)
-    passed = time.time() - status["heartbeat"]
-    return max(0.0, (n_steps - last["step"]) * each - passed)
+    passed = time.time() - status.heartbeat
+    return max(0.0, (status.n_steps - last["step"]) * each - passed)
 
 
 def last_lines(path: Path, n_lines: int) -> list[dict[str, Any]]:
-    """The last whole lines of a record."""
+    """The last whole lines of a record.
+
+    Raises:
+        ValueError: One of them is damaged.
+    """
     if not path.is_file():
         return []
+    start = max(0, path.stat().st_size - TAIL)
     with open(path, "rb") as file:
-        file.seek(max(0, path.stat().st_size - TAIL))
-        lines = file.read().splitlines(keepends=True)
-    return [json.loads(line) for line in lines if line.endswith(b"\n") and line.startswith(b"{")][-n_lines:]
+        file.seek(start)
+        whole = file.read().split(b"\n")[int(start > 0) : -1][-n_lines:]
+    if start and not whole:
+        raise ValueError(f"{path}: its last line has more than {TAIL} bytes")
+    return [parse_json_line(line, REQUIRED, KNOWN, f"{path}, one of the last lines") for line in whole]
 
 
 def find_statuses(name: str) -> list[RunFolder]:
@@ -136,6 +149,6 @@ def decimal(value: float | None) -> str:
 def summary(states: Iterable[RunState]) -> str:
     """How many runs are where: «12 runs: 10 done, 2 failed»."""
     found = [state.state for state in states]
-    order = ("done", "running", "stale", "failed", "interrupted", "pending")
+    order = ("done", "running", "stale", "failed", "interrupted", "damaged", "pending")
     parts = ", ".join(f"{found.count(state)} {state}" for state in order if state in found)
     return f"{len(found)} run{'s' if len(found) != 1 else ''}: {parts}"

@@ -1,8 +1,8 @@
 """scores.csv: every training and test clip of a machine exactly once, with its score."""
 
-import csv
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from asd.data.clips import ClipTable
 from asd.scoring.metrics import TestClips
 from asd.system.files import write_csv
+from asd.system.printable import one_line
+from asd.system.reading import read_csv
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,10 +68,16 @@ def write_scores(path: Path, table: ScoreTable) -> None:
 
 
 def read_scores(path: Path) -> ScoreTable:
-    """Reads what `write_scores` wrote."""
-    with open(path, newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    columns = {field.name: np.array([row[field.name] for row in rows]) for field in fields(ScoreTable)}
-    columns["section"] = columns["section"].astype(np.int64)
-    columns["score"] = columns["score"].astype(np.float64)
-    return ScoreTable(**columns)
+    """Reads what `write_scores` wrote.
+
+    Raises:
+        ValueError: The file holds anything else.
+    """
+    names = [field.name for field in fields(ScoreTable)]
+    rows = read_csv(path, names)
+    columns: dict[str, Any] = {name: np.array([row[name] for row in rows], dtype=np.str_) for name in names}
+    try:
+        numbers = {"section": columns["section"].astype(np.int64), "score": columns["score"].astype(np.float64)}
+    except ValueError as error:
+        raise ValueError(f"{path}: a section or a score is no number ({one_line(error)})") from None
+    return ScoreTable(**{**columns, **numbers})

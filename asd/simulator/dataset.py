@@ -5,15 +5,17 @@
 How it sounds stands in `asd/simulator/`; what it is and what it is not in docs/simulator.md.
 """
 
-import json
+import io
 import os
 import wave
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 from numpy.random import default_rng
 
@@ -21,8 +23,10 @@ from asd.data.clips import MACHINES
 from asd.simulator.oscillators import N_SAMPLES, RATE
 from asd.simulator.recording import HIDDEN_LABELS, Recording, render, site
 from asd.system.cores import n_cores
-from asd.system.files import write_json
+from asd.system.files import remove_leftovers, write_bytes, write_json
+from asd.system.parent import follow_parent
 from asd.system.progress import say, track
+from asd.system.reading import read_json
 
 SIMULATOR_VERSION = 1  # of the sound; another sound is another version (docs/simulator.md)
 N_DEVELOPMENT = 3  # sections; the others are additional training data and evaluation
@@ -114,8 +118,9 @@ def claim(root: Path, sizes: Sizes) -> None:
     """
     ours = {"simulator": SIMULATOR_VERSION, **asdict(sizes)}
     record = root / RECORD
+    remove_leftovers(root, below=False)
     if record.is_file():
-        theirs = json.loads(record.read_text(encoding="utf-8"))
+        theirs = read_json(record, dict[str, Any])
         differing = [
             f"{key} {theirs.get(key)} there, {ours[key]} asked" for key in ours if theirs.get(key) != ours[key]
         ]
@@ -135,6 +140,7 @@ def missing(root: Path, machine: str, sizes: Sizes) -> Iterator[tuple[Path, Reco
         path = root / relative
         if path.parent not in there:
             path.parent.mkdir(parents=True, exist_ok=True)
+            remove_leftovers(path.parent, below=False)
             there[path.parent] = {entry.name: entry.stat().st_size for entry in os.scandir(path.parent)}
         if there[path.parent].get(path.name) != CLIP_BYTES:
             yield path, clip
@@ -172,21 +178,27 @@ def write_all(todo: Sequence[tuple[Path, Recording]], workers: int, progress: bo
             pass
         return
     # Fresh interpreters: the caller may already run threads, which a fork does not survive.
-    with ProcessPoolExecutor(min(workers, len(todo)), mp_context=get_context("spawn")) as pool:
+    pool = ProcessPoolExecutor(min(workers, len(todo)), mp_context=get_context("spawn"), initializer=follow_parent)
+    try:
         for _ in show(pool.map(write_clip, todo, chunksize=8)):
             pass
+    except BrokenProcessPool:
+        raise OSError(
+            "a worker of the simulator was ended, as the system does when memory runs out: take fewer, workers=1, and "
+            "type the same command again, which makes what is missing"
+        ) from None
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def write_clip(task: tuple[Path, Recording]) -> None:
-    """Writes one clip: whole, or not at all."""
+    """Writes one clip: whole and flushed to the disk, or not at all."""
     path, clip = task
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with wave.open(str(temporary), "wb") as file:
-            file.setnchannels(1)
-            file.setsampwidth(2)
-            file.setframerate(RATE)
-            file.writeframes(render(clip).astype("<i2").tobytes())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    samples = render(clip).astype("<i2").tobytes()
+    buffer = io.BytesIO()
+    with wave.open(buffer, "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(RATE)
+        file.writeframes(samples)
+    write_bytes(path, buffer.getvalue())

@@ -24,6 +24,22 @@ def die_with_parent() -> None:
         threading.Thread(target=watch, args=(parent.sentinel,), daemon=True, name="parent").start()
 
 
+def follow_parent() -> None:
+    """Makes a pool's worker end with its parent, and leaves Ctrl-C and SIGTERM of the whole group to the parent."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=leave_after, args=(parent.sentinel,), daemon=True, name="parent").start()
+
+
+def leave_after(sentinel: int) -> None:
+    """Waits for the end of the parent, then ends this process alone."""
+    wait([sentinel])
+    os._exit(1)
+
+
 def watch(sentinel: int) -> None:
     """Waits for the end of the parent, then ends the process group."""
     wait([sentinel])

@@ -17,11 +17,13 @@ from typing import Any, Protocol, TextIO, TypeVar
 
 from tqdm import tqdm
 
+from asd.system.amounts import duration, quantity, rate
+from asd.system.printable import printable
+
 FIRST_LINE = 10.0  # seconds until the first plain line; each waits twice as long as the one before
 LONGEST_WAIT = 60.0
 CLEAR_LINE = "\r\x1b[K"  # the cursor may stand behind another process's bar
 FORM = "{desc} {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt}, {remaining} left, {rate_fmt}{postfix}"
-BINARY = (("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10))
 
 T = TypeVar("T")
 _quiet = False
@@ -167,7 +169,8 @@ class PlainLines:
 
 
 def write_line(stream: TextIO, text: str) -> None:
-    """Writes a line at once, so that lines of several processes do not mix, past whatever bar is drawn."""
+    """Writes printable text at once, so that lines of several processes do not mix, past whatever bar is drawn."""
+    text = printable(text)
     if not stream.isatty():
         stream.write(f"{text}\n")
         stream.flush()
@@ -202,31 +205,3 @@ def locked(descriptor: int) -> bool:
     except OSError:
         return False
     return True
-
-
-def quantity(n: int, unit: str) -> str:
-    """A number of things, or of bytes."""
-    if unit != "B":
-        return f"{n:,} {unit}" if n == 1 else f"{n:,} {unit}s"
-    return next((f"{n / size:.1f} {name}" for name, size in BINARY if n >= size), f"{n} B")
-
-
-def rate(n: int, seconds: float, unit: str) -> str:
-    """How many a second; nothing where too little is known."""
-    if n <= 0 or seconds <= 0:
-        return ""
-    speed = n / seconds
-    if unit == "B":
-        return f"{quantity(int(speed), 'B')}/s"
-    return f"{speed:,.0f} {unit}s/s" if speed >= 100 else f"{speed:.3g} {unit}s/s"
-
-
-def duration(seconds: float) -> str:
-    """A time in words: 0.4 s, 12 s, 3 min 05 s, 2 h 07 min."""
-    if seconds < 9.95:
-        return f"{seconds:.1f} s"
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    minutes, rest = divmod(whole, 60)
-    return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"

@@ -2,9 +2,11 @@
 
 import logging
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pytorch_lightning as pl
+from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.loggers import Logger
 
@@ -75,13 +77,23 @@ def build_trainer(
             use_distributed_sampler=False,  # a step's batch is shared out, not the steps
             logger=list(loggers),
             callbacks=list(callbacks),
-            plugins=[AtomicCheckpointIO()],
+            plugins=[AtomicCheckpointIO(), *surroundings(arguments)],
             enable_progress_bar=False,
             enable_model_summary=False,
             default_root_dir=run.path,
         )
     except MisconfigurationException as error:
         raise ValueError(f"trainer.*: {error}") from None
+
+
+def surroundings(arguments: Mapping[str, Any]) -> list[LightningEnvironment]:
+    """For one process: no look at what a job scheduler says of tasks, which are not ours.
+
+    `sbatch -n 8` reserves cores by asking for eight tasks; Lightning would take itself for one of eight processes.
+    """
+    devices = arguments.get("devices", 1)
+    is_one = len(devices) == 1 if isinstance(devices, list) else devices in (1, "1")
+    return [LightningEnvironment()] if is_one else []
 
 
 def quiet_lightning() -> None:

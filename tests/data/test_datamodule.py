@@ -1,18 +1,23 @@
 """From step numbers to pieces: the same numbers as mixing whole clips, transforming and cropping."""
 
 import pickle
+import shutil
 from pathlib import Path
+from typing import Any
 
 import librosa
 import numpy as np
 import pytest
 import torch
+from torch.utils.data import Dataset
 
+from asd.data import datamodule
 from asd.data.datamodule import MachineDataModule, StepNumbers
 from asd.data.decoding import Decoding
 from asd.data.sampling import BalancedSource
 from asd.data.waveforms import WaveformBank
 from asd.features.input import SpectrogramPieces
+from asd.system.progress import be_quiet
 from tests.support.factory import make_machine, scan_machine
 
 INPUT = SpectrogramPieces(
@@ -72,3 +77,20 @@ def test_workers_change_nothing(tmp_path: Path) -> None:
 
 def test_a_worker_gets_the_name_of_the_bank_not_its_samples(data: MachineDataModule) -> None:
     assert len(pickle.dumps(data.bank)) < 5_000
+
+
+def test_workers_are_left_out_where_their_batches_do_not_fit(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Zeros(Dataset[Any]):
+        def __getitem__(self, step: int) -> tuple[torch.Tensor, int]:
+            return torch.zeros(1 << 18), step  # 1 MiB
+
+    be_quiet(False)
+    free = shutil.disk_usage("/")._replace(free=64 << 20)
+    monkeypatch.setattr(datamodule.shutil, "disk_usage", lambda _: free)
+    assert datamodule.workers_that_fit(Zeros(), 0, 2) == 2
+    free = free._replace(free=64 << 10)
+    assert datamodule.workers_that_fit(Zeros(), 0, 0) == 0
+    assert datamodule.workers_that_fit(Zeros(), 0, 2) == 0
+    assert "data.workers=2 needs 6.1 MiB of /dev/shm, and 64.0 KiB are free" in capsys.readouterr().out

@@ -18,6 +18,7 @@ from asd.dcase.download import get
 from asd.dcase.editions import EDITIONS
 from asd.dcase.remote import Line
 from tests.support.archives import Shelf, make_zip, serving
+from tests.support.power import Disk
 
 EDITION = EDITIONS[2021]
 FAN = "dev_data_fan.zip"
@@ -143,7 +144,7 @@ def test_a_full_disk_is_said_before_the_first_byte(
 ) -> None:
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(download.shutil, "disk_usage", lambda _: usage._replace(free=1000))
-    with pytest.raises(OSError, match=r"needed, 1 kB free"):
+    with pytest.raises(OSError, match=r"needed, 1000 B free"):
         fetch_fan(tmp_path, base)
     assert not shelf.starts
 
@@ -159,7 +160,7 @@ def test_a_disk_that_fills_up_underway(tmp_path: Path, base: str, monkeypatch: p
 
 def test_a_dry_run_fetches_nothing(tmp_path: Path, shelf: Shelf, base: str) -> None:
     said = fetch_fan(tmp_path / "new", base, dry_run=True)
-    assert any("to download: 300 kB" in line for line in said)
+    assert any("to download: 293.2 KiB" in line for line in said)
     assert not shelf.starts
     assert not (tmp_path / "new").exists()
 
@@ -284,3 +285,39 @@ def test_quiet_is_quiet(tmp_path: Path, base: str, capsys: pytest.CaptureFixture
     command = ["data", "get", "--root", str(tmp_path), "--mirror", base, "--machine", "fan", "--part", "dev", "--quiet"]
     assert main(command) == 0
     assert capsys.readouterr() == ("", "")
+
+
+def test_what_the_receipt_vouches_for_survives_a_loss_of_power(
+    tmp_path: Path, base: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk = Disk(tmp_path, monkeypatch)
+    fetch_fan(tmp_path, base)
+    disk.drop_unflushed()
+    assert all(path.stat().st_size for path in (tmp_path / "dev_data").rglob("*.wav"))
+
+
+def test_clips_that_an_earlier_loss_of_power_emptied_are_fetched_again(tmp_path: Path, base: str) -> None:
+    fetch_fan(tmp_path, base)
+    content = (tmp_path / "dev_data" / CLIP).read_bytes()
+    for damaged in (b"", b"half"):
+        (tmp_path / "dev_data" / CLIP).write_bytes(damaged)
+        fetch_fan(tmp_path, base)
+        assert (tmp_path / "dev_data" / CLIP).read_bytes() == content
+
+
+@pytest.mark.parametrize("kind", ["file", "link", "dangling"])
+def test_a_file_of_the_users_own_is_never_replaced(tmp_path: Path, kind: str) -> None:
+    folder, work, own = tmp_path / "ground_truth", tmp_path / "work", tmp_path / "own.txt"
+    folder.mkdir()
+    own.write_text("mine")
+    (tmp_path / "archive").write_text("theirs")
+    target = folder / "readme.txt"
+    if kind == "file":
+        target.write_text("mine")
+    else:
+        target.symlink_to(own if kind == "link" else tmp_path / "nothing")
+    with pytest.raises(OSError, match=r"readme\.txt: is there already with other content; move it away"):
+        download.put(tmp_path / "archive", folder, "readme.txt", work, ())
+    assert own.read_text() == "mine"
+    assert target.is_symlink() == (kind != "file")
+    assert not work.exists()

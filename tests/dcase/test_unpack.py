@@ -128,4 +128,4 @@ def test_a_damaged_compressed_member(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["fan/train/a\nb.wav", "fan/train/\x1b[2J.wav"])
 def test_names_that_would_garble_a_terminal(tmp_path: Path, name: str) -> None:
-    tried(tmp_path, make_zip({name: b"1"}), "has control signs in its name")
+    tried(tmp_path, make_zip({name: b"1"}), "has control characters in its name")

@@ -68,12 +68,12 @@ def test_each_run_fails_alone(slots: list[Slot], terminal: pytest.CaptureFixture
     assert code == 1
     assert "5 runs: 1 done, 4 failed" in said.out
     states = {one.config["deed"]: read_status(one.run) for one in jobs}
-    assert states["work"]["state"] == "done"
-    assert states["crash"]["why"] == "ZeroDivisionError: nothing to divide by"
-    assert states["mistake"]["why"] == "ValueError: this cannot be"
-    assert "ended by SIGKILL, which the system does when memory runs out" in states["die"]["why"]
-    assert "exit code 3" in states["leave"]["why"]
-    assert states["die"]["n_steps"] == 2
+    assert states["work"].state == "done"
+    assert states["crash"].why == "ZeroDivisionError: nothing to divide by"
+    assert states["mistake"].why == "ValueError: this cannot be"
+    assert "ended by SIGKILL, which the system does when memory runs out" in states["die"].why
+    assert "exit code 3" in states["leave"].why
+    assert states["die"].n_steps == 2
     for name in ("crash", "mistake"):
         log = RunFolder(Path(f"outputs/main/{name}/none-none-s0/train")).log.read_text()
         assert f"train.py machine={name}" in log
@@ -113,7 +113,7 @@ def test_a_race_for_a_run_ends_in_peace(monkeypatch: pytest.MonkeyPatch, termina
         write_status(one.run, "running")
         Grid([one], [Slot()]).run()
         assert "is being worked on by process" in terminal.readouterr().out
-        assert read_status(one.run)["state"] == "running"
+        assert read_status(one.run).state == "running"
 
 
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])

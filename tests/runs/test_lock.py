@@ -1,5 +1,6 @@
 """One process at a time on a run, and none kept out by the dead."""
 
+import errno
 import json
 import os
 import signal
@@ -16,7 +17,9 @@ import pytest
 
 from asd.runs import lock
 from asd.runs.folder import RunFolder
-from asd.runs.lock import HeldError, Holder, LockLostError, hold, holder_of, is_alive, start_time, this_process
+from asd.runs.lock import HeldError, Holder, LockLostError, hold, holder_of, is_alive, this_process
+from asd.system import files
+from asd.system.processes import start_time
 
 HOLD = """
 import sys, time
@@ -134,10 +137,64 @@ def test_who_lives() -> None:
     here = this_process()
     assert is_alive(here, silence=1e9)  # the process decides on its own machine, not the heartbeat
     assert not is_alive(replace(here, started=(here.started or 0) + 1), silence=0)  # the pid was used again
-    assert not is_alive(replace(here, boot="before"), silence=0)  # the machine was started anew
     for elsewhere in (replace(here, host="other"), replace(here, machine="other pid:[1]")):
         assert is_alive(elsewhere, silence=lock.SILENCE - 1)
         assert not is_alive(elsewhere, silence=lock.SILENCE + 1)
+        assert not is_alive(elsewhere, silence=-lock.SILENCE - 1)  # a time in the future holds nothing
+
+
+def test_a_restarted_machine_is_told_from_a_clone_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both have the host's name and machine id and another boot id."""
+    other_boot = replace(this_process(), boot="before")
+    monkeypatch.setattr(lock, "seconds_up", lambda: 40.0)
+    assert not is_alive(other_boot, silence=41)  # beat last before this machine started: its own past
+    assert is_alive(other_boot, silence=5)  # a clone at work
+    assert not is_alive(other_boot, silence=-lock.SILENCE - 1)
+    monkeypatch.setattr(lock, "seconds_up", lambda: 1e6)
+    assert not is_alive(other_boot, silence=lock.SILENCE + 1)
+
+
+def test_a_dead_holder_from_the_future_is_dead(run: RunFolder) -> None:
+    write_holder(run, replace(this_process(), host="other"))
+    os.utime(run.lock, (time.time() + 86400,) * 2)
+    with hold(run):
+        pass
+
+
+def test_a_lock_that_is_a_pipe_or_a_link_is_no_lock(run: RunFolder) -> None:
+    run.path.mkdir(parents=True)
+    os.mkfifo(run.lock)
+    with hold(run):
+        assert holder_of(run) is not None
+    elsewhere = run.path / "elsewhere.json"
+    elsewhere.write_text(json.dumps(asdict(this_process())))
+    run.lock.symlink_to(elsewhere)
+    with hold(run):
+        pass
+    assert elsewhere.exists()
+
+
+@pytest.mark.parametrize("kind", ["link", "pipe", "folder"])
+def test_a_claim_that_is_not_ours_is_refused_and_left_alone(run: RunFolder, tmp_path: Path, kind: str) -> None:
+    run.path.mkdir(parents=True)
+    victim = tmp_path / "victim"
+    victim.write_text("precious")
+    {"link": lambda: run.claim.symlink_to(victim), "pipe": lambda: os.mkfifo(run.claim), "folder": run.claim.mkdir}[
+        kind
+    ]()
+    with pytest.raises(ValueError, match=r"\.claim is a link, a pipe or a folder"), hold(run):
+        pass
+    assert victim.read_text() == "precious"
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP])
+def test_a_file_system_without_locks_is_named(run: RunFolder, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    def flock(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(files.fcntl, "flock", flock)
+    with pytest.raises(ValueError, match=r"\.claim: this file system has no file locks .* local disk"), hold(run):
+        pass
 
 
 def test_another_machine_is_believed_as_long_as_its_heart_beats(run: RunFolder) -> None:
@@ -186,3 +243,21 @@ def test_a_forked_worker_neither_holds_nor_releases(run: RunFolder) -> None:
         process.wait()
         with hold(run):
             pass
+
+
+def test_overwriting_keeps_a_link_to_another_disk_and_what_is_there(run: RunFolder, tmp_path: Path) -> None:
+    other = tmp_path / "other-disk"
+    other.mkdir()
+    run.path.mkdir(parents=True)
+    run.checkpoint.parent.symlink_to(other)
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "precious").touch()
+    (run.path / "scores").symlink_to(outside)
+    for path in (run.checkpoint, run.previous_checkpoint, other / "own.txt", run.manifest, run.config, run.log):
+        path.touch()
+    run.empty()
+    assert [path.name for path in other.iterdir()] == ["own.txt"]
+    assert (outside / "precious").exists()
+    assert sorted(path.name for path in run.path.iterdir()) == ["checkpoints", "run.log"]
+    assert run.checkpoint.parent.is_symlink()

@@ -3,6 +3,7 @@
 import json
 import os
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,11 @@ import pytest
 
 from asd.cli import main
 from asd.runs.folder import RunFolder
-from asd.runs.lock import hold
+from asd.runs.lock import hold, this_process
 from asd.runs.manifest import write_manifest
 from asd.runs.overview import last_lines, summary, survey, table
 from asd.runs.status import write_status
+from asd.system.files import write_json
 
 
 @pytest.fixture(autouse=True)
@@ -75,11 +77,45 @@ def test_a_status_is_believed_only_with_its_manifest() -> None:
 
 def test_a_line_cut_short_is_no_line(here: Path) -> None:
     path = here / "metrics.jsonl"
-    path.write_bytes(b'{"step": 1}\n{"step": 2}\n{"st')
-    assert last_lines(path, 2) == [{"step": 1}, {"step": 2}]
-    path.write_bytes(b'{"step": 1, "filling": "' + b"x" * 70000 + b'"}\n{"step": 2}\n')
-    assert last_lines(path, 2) == [{"step": 2}]
+    first, second = (json.dumps({"epoch": 0, "step": step, "loss": 1.0, "seconds": 1}).encode() for step in (1, 2))
+    path.write_bytes(first + b"\n" + second + b'\n{"st')
+    assert [line["step"] for line in last_lines(path, 2)] == [1, 2]
+    path.write_bytes(first[:-1] + b', "filling": "' + b"x" * 70000 + b'"}\n' + second + b"\n")
+    assert [line["step"] for line in last_lines(path, 2)] == [2]
     assert last_lines(here / "nothing", 2) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["[]", "{}", "null", "5", '{"state": 5}', '{"state": "done", "step": "many"}', "[" * 100_000, '{"state": NaN}',
+     '{"state": "dancing"}', "{", "", '{"state": "running", "heartbeat": "x"}', "\xff\xfe"],
+)  # fmt: skip
+def test_a_damaged_status_is_named_and_hides_no_other_run(
+    text: str, here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run("pump", state="pending")
+    damaged = run("fan", state="pending")
+    damaged.status.write_bytes(text.encode("latin-1"))
+    assert main(["status"]) == 0
+    said = capsys.readouterr().out
+    assert f"{damaged.status}: " in said
+    assert said.endswith("2 runs: 1 damaged, 1 pending\n")
+
+
+@pytest.mark.parametrize("line", ["{bad}", "[]", '{"epoch": "x"}', "{}", "[" * 100_000])
+def test_a_damaged_record_is_named(line: str, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = run("fan", state="done")
+    folder.metrics.write_text(f"{line}\n")
+    assert main(["status"]) == 0
+    assert "metrics.jsonl" in capsys.readouterr().out
+
+
+def test_nothing_in_a_file_steers_the_terminal(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = run("fan", state="failed", why="\x1b[31mred\x1b]0;title\x07 \u202egnp")
+    write_json(folder.lock, {**asdict(this_process()), "host": "\x1b[2J"})
+    assert main(["status"]) == 0
+    said = capsys.readouterr().out
+    assert said.replace("\n", "").isprintable()
 
 
 def test_the_table_says_why() -> None:

@@ -1,6 +1,8 @@
 """What a run leaves on disk: whole files, identity, manifest, status."""
 
 import json
+import os
+import time
 from pathlib import Path
 
 import pytest
@@ -8,7 +10,7 @@ import pytest
 from asd.runs.folder import RunFolder, address, find_runs, phase_name
 from asd.runs.manifest import differences, essential, is_done, read_manifest, refuse_other, write_manifest
 from asd.runs.record import read_record, to_csv
-from asd.runs.status import read_status, write_status
+from asd.runs.status import Status, read_status, write_status
 from asd.system.files import replacing, write_json, write_text
 
 CONFIG = {
@@ -132,16 +134,18 @@ def test_a_broken_manifest_is_none(tmp_path: Path, text: str) -> None:
 
 def test_status(tmp_path: Path) -> None:
     run = RunFolder(tmp_path)
-    assert read_status(run) == {"state": "pending"}
+    assert read_status(run) == Status("pending")
     write_status(run, "failed", why="no space")
     status = read_status(run)
-    assert (status["state"], status["why"]) == ("failed", "no space")
-    assert {"pid", "host", "heartbeat"} <= status.keys()
+    assert (status.state, status.why, status.pid) == ("failed", "no space", os.getpid())
+    assert time.time() - status.heartbeat < 60
 
 
 def test_a_line_that_a_crash_cut_short_is_no_record(tmp_path: Path) -> None:
     run = RunFolder(tmp_path)
     assert read_record(run) == []
-    run.metrics.write_text(json.dumps({"epoch": 0, "loss": 2.0}) + "\n" + '{"epoch": 1, "lo')
-    assert read_record(run) == [{"epoch": 0, "loss": 2.0}]
-    assert to_csv(read_record(run)) == "epoch,loss\n0,2.0\n"
+    line = {"epoch": 0, "loss": 2.0, "step": 5, "seconds": 1}
+    run.metrics.write_text(json.dumps(line) + "\n" + '{"epoch": 1, "lo')
+    assert read_record(run) == [line]
+    assert list(read_record(run)[0]) == list(line)
+    assert to_csv(read_record(run)) == "epoch,loss,step,seconds\n0,2.0,5,1\n"

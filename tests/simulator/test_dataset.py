@@ -21,6 +21,7 @@ from asd.simulator.faults import FAULTS
 from asd.simulator.oscillators import N_SAMPLES, RATE
 from asd.simulator.recording import Recording, individual, render, run, site
 from tests.support.factory import scan_machine
+from tests.support.power import Disk
 
 FULL_SCALE = 32_768
 
@@ -324,3 +325,21 @@ def test_difficulty(machine: str, record_property: Callable[[str, object], None]
     assert aucs[:, :, 1].mean() < aucs[:, :, 0].mean()
     assert 0.35 < rms < 0.65
     assert 0.35 < peak < 0.65
+
+
+@pytest.mark.parametrize("n_operations", [0, 5, 11, 12, 40, None])
+def test_a_loss_of_power_costs_no_clip_that_was_said_to_be_there(
+    tmp_path: Path, quiet: None, monkeypatch: pytest.MonkeyPatch, n_operations: int | None
+) -> None:
+    sizes = {"machines": ["fan"], "sections": 1, "source": 3, "target": 1, "test": 1, "workers": 1}
+    simulate(tmp_path / "whole", **sizes)
+    disk = Disk(tmp_path / "data", monkeypatch)
+    disk.stop_after(n_operations)
+    with disk.losing_power():
+        simulate(tmp_path / "data", **sizes)
+    lost = disk.drop_unflushed()
+    assert not [path for path in lost if path.suffix == ".wav"]
+    simulate(tmp_path / "data", **sizes)
+    for path in (tmp_path / "whole").rglob("*.wav"):
+        assert (tmp_path / "data" / path.relative_to(tmp_path / "whole")).read_bytes() == path.read_bytes()
+    assert not list((tmp_path / "data").rglob("*.tmp"))

@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from asd.system import progress as module
-from asd.system.progress import PlainLines, be_quiet, duration, progress, quantity, rate, say, track
+from asd.system.amounts import duration, quantity, rate
+from asd.system.progress import PlainLines, be_quiet, progress, say, track
 
 ROOT = Path(__file__).parents[2]
 

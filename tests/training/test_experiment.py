@@ -39,7 +39,7 @@ def test_a_run_leaves_its_folder(workplace: Path, job: Job) -> None:
         "checkpoints/last.ckpt",
     }  # fmt: skip
     assert is_done(run)
-    assert read_status(run)["state"] == "done"
+    assert read_status(run).state == "done"
     config = yaml.safe_load(run.config.read_text())
     assert config["loss"]["margin"] == 0.05
     assert "${" not in run.config.read_text()

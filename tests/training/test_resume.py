@@ -69,7 +69,7 @@ def interrupt(config: dict[str, Any], step: int, number: int) -> RunFolder:
         train(config)
     assert end.value.code == 128 + number
     run = run_folder(config["name"], "train" if config["phase"] == "train" else "finetune-none")
-    assert read_status(run)["state"] == "interrupted"
+    assert read_status(run).state == "interrupted"
     assert not run.lock.exists()
     return run
 
@@ -95,7 +95,7 @@ def test_a_signal_in_the_last_step_lets_it_finish(workplace: Path, job: Job) -> 
         train(job("train", LENGTH))
     assert end.value.code == 143
     assert is_done(run_folder())
-    assert read_status(run_folder())["state"] == "done"
+    assert read_status(run_folder()).state == "done"
 
 
 def test_a_second_signal_does_not_wait(workplace: Path, job: Job) -> None:
@@ -107,7 +107,7 @@ def test_a_second_signal_does_not_wait(workplace: Path, job: Job) -> None:
     with before_step(1, twice), pytest.raises(SystemExit) as end:
         train(job("train", LENGTH))
     assert end.value.code == 143
-    assert read_status(run_folder())["state"] == "interrupted"
+    assert read_status(run_folder()).state == "interrupted"
     assert newest_checkpoint(run_folder()) is None
 
 
@@ -137,7 +137,7 @@ def test_a_crash_goes_on_from_the_last_checkpoint_that_was_due(workplace: Path, 
     with before_step(step, crash), pytest.raises(RuntimeError, match="out of order"):
         train(config)
     run = run_folder()
-    assert read_status(run)["why"] == "RuntimeError: out of order"
+    assert read_status(run).why == "RuntimeError: out of order"
     kept = newest_checkpoint(run)
     assert kept is not None
     assert kept.step == step
@@ -236,8 +236,8 @@ def test_a_loss_that_is_no_number_names_the_clips(workplace: Path, job: Job) -> 
         with pytest.raises(NonFiniteError, match=r"(?s)loss of step 3 is not.*fan/train/section_00_source_train"):
             train(job("train", "trainer.max_steps=6", "save.every_n_steps=1"))
     run = run_folder()
-    assert read_status(run)["state"] == "failed"
-    assert "step 3" in read_status(run)["why"]
+    assert read_status(run).state == "failed"
+    assert "step 3" in read_status(run).why
     kept = load_checkpoint(run.checkpoint)
     assert kept["global_step"] == 3
     assert all(torch.isfinite(value).all() for value in kept["state_dict"].values() if value.is_floating_point())
@@ -273,7 +273,7 @@ def test_out_of_memory_gives_advice(workplace: Path, job: Job, error: BaseExcept
 
     with before_step(1, fail), pytest.raises(ValueError, match=r"out of memory, training small.*batch_size=4"):
         train(job("train"))
-    assert read_status(run_folder())["state"] == "failed"
+    assert read_status(run_folder()).state == "failed"
 
 
 @contextmanager
@@ -302,7 +302,7 @@ def test_a_full_disk_at_a_checkpoint_leaves_the_earlier_one(workplace: Path, job
         with pytest.raises(NoRoomError, match=r"no room to write .*last\.ckpt .*bytes are free there.*Earlier files"):
             train(config)
     run = run_folder()
-    assert read_status(run)["state"] == "failed"
+    assert read_status(run).state == "failed"
     kept = newest_checkpoint(run)
     assert kept is not None
     assert kept.step == 2

@@ -156,11 +156,11 @@ def read_grid(path: Path, scorer: str = "cosine") -> Grid:
 def read_run(folder: RunFolder, scorer: str) -> Run:
     """One run; done only if its manifest verifies."""
     manifest, status, config = read_manifest(folder.manifest), read_status(folder), upgrade(folder.read_config())
-    said = str(status.get("state", "pending"))
+    said = status.state
     state = "done" if manifest else ("unfinished" if said == "done" else said)
     scores = find_scores(folder, scorer)
     scored = ScoredRun(folder, config, scores) if scores else None
-    return Run(folder, config, state, str(status.get("why", "")), manifest or {}, scored)
+    return Run(folder, config, state, status.why, manifest or {}, scored)
 
 
 def find_scores(folder: RunFolder, scorer: str) -> Path | None:

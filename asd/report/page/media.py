@@ -1,5 +1,6 @@
 """Sound and spectrograms beside the page, as many as a budget of megabytes allows."""
 
+import io
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from PIL import Image
 
 from asd.data.decoding import FULL_SCALE, read_waveform
 from asd.report.page.names import clip_slug
+from asd.system.files import saying_what_is_free
 from asd.system.progress import track
 
 MEGABYTE = 1_000_000
@@ -82,17 +84,19 @@ class MediaStore:
         samples = self.read(clip)
         name, seconds = f"media/{clip_slug(clip)}", len(samples) / self.sample_rate
         media = Media(f"{name}.flac", f"{name}.png", seconds, self.sample_rate / 2000)
-        files = folder / media.audio, folder / media.image
+        sound, image = io.BytesIO(), io.BytesIO()  # in memory: libsndfile does not say that a disk is full
         if samples.dtype == np.int16:
-            soundfile.write(files[0], samples, self.sample_rate, format="FLAC")
+            soundfile.write(sound, samples, self.sample_rate, format="FLAC")
         else:
-            soundfile.write(files[0], samples / FULL_SCALE, self.sample_rate, format="FLAC", subtype="PCM_24")
-        picture(samples, level).save(files[1])
-        size = sum(file.stat().st_size for file in files)
+            soundfile.write(sound, samples / FULL_SCALE, self.sample_rate, format="FLAC", subtype="PCM_24")
+        picture(samples, level).save(image, "PNG")
+        contents = {folder / media.audio: sound.getvalue(), folder / media.image: image.getvalue()}
+        size = sum(map(len, contents.values()))
         if self.used + size > self.budget:
-            for file in files:
-                file.unlink()
             return None
+        for path, content in contents.items():
+            with saying_what_is_free(path):
+                path.write_bytes(content)
         self.used += size
         return media
 

@@ -1,9 +1,6 @@
 """Writes the page: templates filled, plots, style and script beside them, whole or not at all."""
 
-import os
-import shutil
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib.resources import files
 from pathlib import Path
@@ -22,6 +19,8 @@ from asd.report.projection import Projection
 from asd.report.published import MACHINES, TABLE_2
 from asd.report.table import markdown_cell
 from asd.scoring.metrics import RULE_TEXT
+from asd.system.files import replacing_folder, saying_what_is_free
+from asd.system.printable import printable
 from asd.system.progress import track
 
 ASSETS = ("page.css", "page.js")
@@ -46,7 +45,7 @@ def write_report(path: Path, *, data: Path | None, media_mb: float, scorer: str)
         raise ValueError(f"--media-mb is {media_mb:g}; give 0 (no sound) or more")
     grid = read_grid(path, scorer)
     stores = media_stores(grid, data, media_mb)
-    with new_folder(path / "report") as folder:
+    with replacing_folder(path / "report") as folder:
         write_pages(grid, folder, stores, media_mb)
     return path / "report" / "index.html"
 
@@ -116,7 +115,8 @@ def templates() -> jinja2.Environment:
 
 def write(environment: jinja2.Environment, template: str, path: Path, **content: Any) -> None:
     """Fills one template."""
-    path.write_text(environment.get_template(template).render(content), encoding="utf-8")
+    with saying_what_is_free(path):
+        path.write_text(printable(environment.get_template(template).render(content)), encoding="utf-8")
 
 
 def overview_content(grid: Grid, stores: dict[str, MediaStore], media_mb: float) -> dict[str, Any]:
@@ -215,17 +215,3 @@ def copy_assets(folder: Path) -> None:
     for name in ASSETS:
         source = files("asd.report.page").joinpath("templates", name)
         (folder / name).write_text(source.read_text(encoding="utf-8"), encoding="utf-8")
-
-
-@contextmanager
-def new_folder(path: Path) -> Iterator[Path]:
-    """A folder that takes the place of `path` once it is complete; what was there before stays until then."""
-    temporary = path.with_name(f".{path.name}-{os.getpid()}.tmp")
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
-    try:
-        yield temporary
-        shutil.rmtree(path, ignore_errors=True)
-        os.replace(temporary, path)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)

@@ -1,0 +1,49 @@
+"""What every process of ours begins with: Ctrl-C ends it quietly, and any terminal takes what it prints."""
+
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from types import FrameType
+from typing import NoReturn
+
+INTERRUPTED = 128 + signal.SIGINT
+
+
+def begin() -> None:
+    """Prepares a process; before the imports that take time, because Ctrl-C in them is a traceback otherwise."""
+    print_anything()
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, leave)
+
+
+@contextmanager
+def begun() -> Iterator[None]:
+    """The same for a block, after which Ctrl-C is what it was."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.getsignal(signal.SIGINT)
+    begin()
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def leave(signum: int, frame: FrameType | None) -> NoReturn:
+    """Ends the process as a shell expects it after Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second one must not interrupt the cleaning up
+    raise SystemExit(INTERRUPTED)
+
+
+def print_anything(encoding: str | None = None) -> None:
+    """Lets both outputs take any character: as an escape where a terminal, such as a Latin-1 one, has none for it.
+
+    Args:
+        encoding: Of both from now on; None: as they are.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(AttributeError, ValueError, OSError):  # a stream of a test, or one that is closed
+            stream.reconfigure(encoding=encoding, errors="backslashreplace")  # type: ignore[union-attr]

@@ -1,0 +1,109 @@
+"""Ctrl-C in a script's first moments, terminals of other encodings, memory that runs out, parents that die."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from asd.system.memory import is_out_of_memory
+from asd.system.processes import start_time
+
+ROOT = Path(__file__).parents[2]
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+
+
+@pytest.mark.parametrize("module", ["train", "finetune", "evaluate"])
+def test_ctrl_c_while_a_script_imports(module: str, tmp_path: Path) -> None:
+    """The signal arrives in the middle of an import, at a moment that the test chooses."""
+    code = (
+        "import builtins, os, runpy, signal, sys\n"
+        "real = builtins.__import__\n"
+        "def slow(name, *rest, **options):\n"
+        "    if name == 'hydra': os.kill(os.getpid(), signal.SIGINT)\n"
+        "    return real(name, *rest, **options)\n"
+        "builtins.__import__ = slow\n"
+        f"sys.argv = ['{module}.py']; runpy.run_path({str(ROOT / f'{module}.py')!r}, run_name='__main__')"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, timeout=60
+    )
+    assert (ended.returncode, ended.stderr) == (130, "")
+
+
+def test_ctrl_c_in_a_command(tmp_path: Path) -> None:
+    code = (
+        "import os, signal, sys\nfrom asd.cli import main\nfrom asd.cli import status\n"
+        "status.show_status = lambda _: os.kill(os.getpid(), signal.SIGINT)\nsys.exit(main(['status']))"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, timeout=60
+    )
+    assert (ended.returncode, ended.stderr) == (130, "")
+
+
+def test_a_terminal_that_is_not_utf8_gets_escapes(tmp_path: Path) -> None:
+    code = (
+        "import sys\nfrom asd.system.entry import begin\nbegin()\n"
+        "print('a – 风')\nprint('b – \\udcff', file=sys.stderr)"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**ENVIRONMENT, "PYTHONIOENCODING": "latin-1"},
+        capture_output=True,
+        timeout=60,
+    )
+    assert (ended.returncode, ended.stdout) == (0, b"a \\u2013 \\u98ce\n")
+    assert ended.stderr == b"b \\u2013 \\udcff\n"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        OSError(12, "Cannot allocate memory"),
+        RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes."),
+        ImportError("libtorch.so: failed to map segment from shared object"),
+    ],
+)
+def test_memory_that_runs_out_shows_in_many_ways(error: Exception) -> None:
+    assert is_out_of_memory(error)
+    if not isinstance(error, MemoryError):
+        assert not is_out_of_memory(type(error)("something else"))
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_workers_of_the_simulator_end_with_their_parent(number: int, tmp_path: Path) -> None:
+    code = (
+        "import sys\nfrom asd.cli import main\nif __name__ == '__main__':\n    sys.exit(main(['data', 'simulate', "
+        "'--root', 'd', '--machines', 'fan', '--sections', '3', '--source', '200', '--workers', '2', '--quiet']))"
+    )
+    (tmp_path / "simulate.py").write_text(code)
+    parent = subprocess.Popen([sys.executable, "simulate.py"], cwd=tmp_path, env=ENVIRONMENT, start_new_session=True)
+    deadline = time.monotonic() + 60
+    while not list(tmp_path.glob("d/*/*/*/section*.wav")):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    session = in_session(parent.pid)
+    assert len(session) > 2
+    parent.send_signal(number)
+    parent.wait(timeout=30)
+    while any(start_time(pid) is not None for pid in session):
+        assert time.monotonic() < deadline, "workers are left"
+        time.sleep(0.05)
+
+
+def in_session(leader: int) -> list[int]:
+    """The processes of a session."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = path.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if int(fields[3]) == leader:
+            found.append(int(path.parent.name))
+    return found
