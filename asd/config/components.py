@@ -251,7 +251,14 @@ class NeighbourSettings(NamedComponent):
 
 
 class SgdSettings(Component):
-    """Stochastic gradient descent, torch's own (Report 2.4, Table 3)."""
+    """Stochastic gradient descent, torch's own (Report 2.4, Table 3).
+
+    Attributes:
+        lr: Learning rate.
+        momentum: Share of the last update that is kept.
+        nesterov: Whether the momentum is Nesterov's.
+        weight_decay: L2 penalty of the weights.
+    """
 
     model_config = ConfigDict(extra="allow")
 
@@ -270,7 +277,13 @@ class SgdSettings(Component):
 
 
 class AdamSettings(Component):
-    """Adam, torch's own."""
+    """Adam, torch's own.
+
+    Attributes:
+        lr: Learning rate.
+        betas: Decay of the mean and of the mean square of the gradients.
+        eps: Added to the denominator.
+    """
 
     model_config = ConfigDict(extra="allow")
 

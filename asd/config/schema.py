@@ -134,7 +134,12 @@ class FreezeConfig(Settings):
 
 
 class DeviceSpeed(Settings):
-    """For which networks a way of computing pays on a device."""
+    """For which networks a way of computing pays on a device.
+
+    Attributes:
+        compile: Names of networks that are compiled.
+        bf16: Names of networks that are trained in bf16, where the device multiplies it.
+    """
 
     compile: list[Word]
     bf16: list[Word]
@@ -207,7 +212,11 @@ class RunConfig(Settings):
 
 
 class BackboneComponent(NamedComponent):
-    """A network; its name is part of the run's address."""
+    """A network; its name is part of the run's address.
+
+    Attributes:
+        embedding_dim: Length of an embedding (Report 1: 128).
+    """
 
     name: Word
     embedding_dim: Count | None = None

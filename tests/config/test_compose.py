@@ -10,6 +10,7 @@ import pytest
 
 from asd.config import CONF
 from asd.config.messages import allowed, keys_of
+from asd.config.reference import reference
 from asd.config.schema import RunConfig, TrainerConfig
 from asd.launch.script import preflight, script
 
@@ -180,3 +181,12 @@ def test_a_value_error_in_a_job_has_no_traceback(
     assert stop.value.code == 1
     assert "the clip is broken" in said
     assert "Traceback" not in said
+
+
+def test_the_reference_of_all_keys_is_up_to_date() -> None:
+    page = (SCRIPTS / "docs" / "configuration.md").read_text(encoding="utf-8")
+    assert page == reference(), "python -m asd.config.reference > docs/configuration.md"
+    for line in page.splitlines():
+        if line.startswith("| `"):
+            assert line.count(" | ") >= 3
+            assert not line.endswith("|  |"), f"a key without a meaning: {line}"
