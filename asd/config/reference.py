@@ -14,9 +14,9 @@ from asd.config.schema import EvaluateConfig, RunConfig
 
 HEAD = """# Configuration: every key
 
-Made by `python -m asd.config.reference` from the types that check a configuration; a test keeps it true. What a run uses
-is in `conf/` and printed by `python train.py --cfg job …`; a default here is what holds where a file says nothing. Parts
-with `_target_` take the arguments of their constructor ([extend](extend.md)); here are those that have settings of ours.
+Made by `python -m asd.config.reference` from the types that check a configuration; a test keeps it true. What a run
+uses is in `conf/` and printed by `python train.py --cfg job …`; a default here holds where a file says nothing. Parts
+with `_target_` take the arguments of their constructor ([extend](extend.md)); here are those with settings of ours.
 """
 
 
