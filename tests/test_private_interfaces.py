@@ -1,4 +1,4 @@
-"""The private interfaces of libraries that we use (docs/decisions.md): a release that changes one fails here, by name."""
+"""The private interfaces of libraries that we use (docs/decisions.md): what a release changes fails here, by name."""
 
 import inspect
 
