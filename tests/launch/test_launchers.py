@@ -137,7 +137,7 @@ def test_two_schedulers_on_one_folder_share_the_work() -> None:
 
 @pytest.mark.parametrize(("launcher", "extra"), [("joblib_pool", "joblib"), ("ray_cluster", "ray"), ("slurm", "slurm")])
 def test_a_missing_extra_is_named(launcher: str, extra: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("asd.config.launchers.importlib.util.find_spec", lambda name: None)
+    monkeypatch.setattr("asd.config.packages.importlib.util.find_spec", lambda name: None)
     with pytest.raises(ValueError, match=rf"hydra/launcher={launcher} needs a package: pip install -e '\.\[{extra}\]'"):
         preflight("train", ["-m", *TINY, "machine=fan", f"hydra/launcher={launcher}"])
 

@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -21,6 +22,8 @@ from asd_runtime.snippets import Snippets
 from asd_runtime.sources import pipe, recordings
 from asd_runtime.windows import Block, Gap, Window, cut
 from tests.support.factory import RATE, tone
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -135,4 +138,4 @@ def test_the_runtime_never_imports_torch(model: Model) -> None:
     code = "import sys; from asd_runtime.cli import main\n"
     code += "assert main('score fan.asd odd.wav --section 0 --threshold quantile=0.9'.split()) == 0\n"
     code += "assert not {'torch', 'scipy', 'librosa', 'asd', 'sklearn', 'onnx'} & set(sys.modules)"
-    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+    subprocess.run([sys.executable, "-c", code], check=True, env=os.environ | {"PYTHONPATH": str(ROOT)})
