@@ -42,11 +42,13 @@ class Plan:
         configs: The typed configuration of each job; of a sweeper that draws its values, one without them.
         is_sweep: Whether Hydra's launcher runs them.
         is_drawn: Whether a sweeper chooses the jobs only while it runs, such as Optuna's.
+        swept: Keys that were given several values.
     """
 
     configs: list[Any]
     is_sweep: bool = False
     is_drawn: bool = False
+    swept: tuple[str, ...] = ()
 
 
 @cache
@@ -97,7 +99,8 @@ def plan(script: str, arguments: Sequence[str]) -> tuple[CommandLine, Plan]:
         else:
             jobs = list(sweep_jobs(overrides, settings.sweeper.params or {})) if is_sweep else [list(line.words)]
         configs = [compose(script, line, words, settings) for words in jobs]
-        return line, Plan(configs, is_sweep, is_drawn)
+        swept = tuple(override.key_or_group for override in overrides if override.is_sweep_override())
+        return line, Plan(configs, is_sweep, is_drawn, swept)
 
 
 @contextmanager

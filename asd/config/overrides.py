@@ -122,11 +122,13 @@ def unknown_option(option: str, value: str, keys: Sequence[str]) -> str:
 
 
 def as_text(word: str) -> str:
-    """An override whose key is a text, its values in quotes where Hydra would read numbers."""
+    """An override whose key is a text, its values in quotes where Hydra would read numbers, or could not read a ~."""
     key, equals, value = word.partition("=")
     if not equals or key.lstrip("+") not in TEXT_KEYS or not value:
         return word
-    parts = [f"'{part}'" if NUMBER_LIKE.fullmatch(part.strip()) else part for part in value.split(",")]
+    parts = [
+        f"'{part}'" if part[:1] == "~" or NUMBER_LIKE.fullmatch(part.strip()) else part for part in value.split(",")
+    ]
     return f"{key}={','.join(parts)}"
 
 

@@ -16,7 +16,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from asd.config import CONF
 from asd.config.compose import Plan, plan, typed, without_hydra
-from asd.config.overrides import CommandLine, as_text
+from asd.config.overrides import as_text
 from asd.config.schema import EvaluateConfig, RunConfig
 from asd.launch.grid import Grid
 from asd.launch.preconditions import require
@@ -94,7 +94,7 @@ def preflight(name: str, arguments: Sequence[str]) -> Plan:
     if line.shows_config:
         return Plan([])
     if not found.is_drawn:
-        refuse_shared_addresses(found.configs, line)
+        refuse_shared_addresses(found)
     for config in found.configs:
         hush(config)
         require(config, line.words)
@@ -114,21 +114,21 @@ def add_own_code(arguments: Sequence[str]) -> None:
             sys.path.append(folder)
 
 
-def refuse_shared_addresses(configs: Sequence[Any], line: CommandLine) -> None:
+def refuse_shared_addresses(found: Plan) -> None:
     """Makes sure that each job of a sweep has a folder of its own.
 
     Raises:
         ValueError: Two differ in their configuration and share one; the message says what to type.
     """
     first: dict[Any, RunConfig] = {}
-    for config in configs:
+    for config in found.configs:
         if not isinstance(config, RunConfig):
             continue
         other = first.setdefault(config.folder(), config)
         if other is config or other == config:
             continue
-        keys = [word.lstrip("+").partition("=")[0] for word in line.words if is_swept(word)]
-        told_apart = "-".join(f"${{{key.replace('/', '.')}}}" for key in keys if key not in IN_ADDRESS) or "…"
+        keys = [key.replace("/", ".") for key in found.swept if key not in IN_ADDRESS]
+        told_apart = "-".join(f"${{{key}}}" for key in keys) or "…"
         raise ValueError(
             f"jobs of this sweep would share the folder {config.folder()}, where only the first would be trained. Give "
             f"a name for each value, in quotes:  name='{config.name}-{told_apart}'"
@@ -147,12 +147,6 @@ def refuse_shared_jobs(jobs: Sequence[Job]) -> None:
 
 
 IN_ADDRESS = ("name", "machine", "backbone", "input", "seed", "freeze", "freeze.parts")
-
-
-def is_swept(word: str) -> bool:
-    """Whether a word gives several values, as far as its text tells."""
-    value = word.partition("=")[2]
-    return "," in value.partition("[")[0] or value.startswith(("choice(", "range(", "glob(", "interval(", "tag("))
 
 
 def hush(config: RunConfig | EvaluateConfig) -> None:
