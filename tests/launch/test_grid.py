@@ -23,6 +23,7 @@ from asd.runs.lock import hold, holder_of, pid_exists, start_time
 from asd.runs.overview import survey
 from asd.runs.status import read_status, write_status
 from asd.system.parent import end_group
+from tests.support.targets import Deed
 
 
 @pytest.fixture(autouse=True)
@@ -41,9 +42,7 @@ def terminal(capfd: pytest.CaptureFixture[str]) -> pytest.CaptureFixture[str]:
 
 def job(deed: str, machine: str | None = None) -> Job:
     """A run that does something."""
-    config = {"name": "main", "machine": machine or deed, "seed": 0, "phase": "train", "overwrite": False}
-    config |= {"deed": deed, "quiet": False}
-    config |= {"backbone": {"name": "none"}, "input": {"name": "none"}}
+    config: Any = Deed(deed, machine or deed)
     return Job("tests.support.targets:obey", config, ["train.py", f"machine={machine or deed}"])
 
 
@@ -67,7 +66,7 @@ def test_each_run_fails_alone(slots: list[Slot], terminal: pytest.CaptureFixture
     said = terminal.readouterr()
     assert code == 1
     assert "5 runs: 1 done, 4 failed" in said.out
-    states = {one.config["deed"]: read_status(one.run) for one in jobs}
+    states = {one.config.deed: read_status(one.run) for one in jobs}
     assert states["work"].state == "done"
     assert states["crash"].why == "ZeroDivisionError: nothing to divide by"
     assert states["mistake"].why == "ValueError: this cannot be"

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from asd.runs.folder import RunFolder, address, find_runs, phase_name
+from asd.config.compose import plan
+from asd.runs.folder import RunFolder, find_runs
 from asd.runs.manifest import differences, essential, is_done, read_manifest, refuse_other, write_manifest
 from asd.runs.record import read_record, to_csv
 from asd.runs.status import Status, read_status, write_status
@@ -19,6 +20,7 @@ CONFIG = {
     "seed": 0,
     "phase": "train",
     "overwrite": False,
+    "method": {"_target_": "asd.methods.arcface.ArcFaceMethod"},
     "progress": True,
     "backbone": {"name": "small"},
     "input": {"name": "512x32", "n_fft": 2046},
@@ -51,18 +53,21 @@ def test_json_never_holds_nan(tmp_path: Path) -> None:
 
 
 def test_addresses() -> None:
-    assert address(CONFIG).path == Path("outputs/main/fan/small-512x32-s0/train")
-    finetune = CONFIG | {"phase": "finetune", "freeze": {"parts": ["until_last_block", "arcface"]}}
-    assert phase_name(finetune) == "finetune-until_last_block+arcface"
-    assert phase_name(finetune | {"freeze": {"parts": []}}) == "finetune-none"
-    run = address(finetune, "train")
+    words = ["machine=fan", "backbone=small"]
+    (config,) = plan("train", words)[1].configs
+    assert config.folder() == Path("outputs/main/fan/small-512x32-s0/train")
+    (finetune,) = plan("finetune", [*words, "freeze.parts=[until_last_block,arcface]"])[1].configs
+    assert finetune.folder().name == "finetune-until_last_block+arcface"
+    (nothing,) = plan("finetune", words)[1].configs
+    assert nothing.folder().name == "finetune-none"
+    run = RunFolder(finetune.folder("train"))
     assert (run.machine, run.system, run.phase) == ("fan", "small-512x32-s0/train", "train")
 
 
 def test_runs_are_found_by_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     for machine in ("pump", "fan"):
-        address(CONFIG | {"machine": machine}).write_config(CONFIG)
+        RunFolder(Path("outputs/main") / machine / "small-512x32-s0/train").write_config(CONFIG)
     assert [run.machine for run in find_runs("main")] == ["fan", "pump"]
     assert [run.machine for run in find_runs("main", ["pump"])] == ["pump"]
     assert find_runs("other") == []
