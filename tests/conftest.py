@@ -46,7 +46,7 @@ def offline_wandb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def job() -> Callable[..., dict[str, Any]]:
+def job() -> Callable[..., Any]:
     """Composes the checked configuration of one tiny job, as the script of that name would."""
     return tiny
 

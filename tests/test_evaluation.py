@@ -21,7 +21,7 @@ from asd.runs.manifest import read_manifest
 from asd.runs.scores import read_scores
 from tests.support.factory import make_machine, scan_machine
 
-Job = Callable[..., dict[str, Any]]
+Job = Callable[..., Any]
 RUN = Path("outputs/main/fan/small-512x32-s0/train")
 
 
@@ -58,7 +58,7 @@ def embed(run: Any, path: Path) -> np.ndarray:
     from asd.data.waveforms import WaveformBank
 
     samples = read_waveform(path, sample_rate=16_000, min_samples=1)
-    return run.embedder.embed(WaveformBank.from_arrays([samples]), 0, stride=16).numpy()
+    return run.extractor.extract(WaveformBank.from_arrays([samples]), 0).numpy()
 
 
 def test_pieces_tell_their_nearest_training_clips(evaluated: RunFolder) -> None:
@@ -102,7 +102,7 @@ def test_a_recording_of_any_name_needs_its_section(evaluated: RunFolder, capsys:
 
 
 def test_an_unscored_run_says_what_to_type(trained: RunFolder) -> None:
-    with pytest.raises(ValueError, match=r"not scored with scorer cosine: python evaluate\.py name=main first"):
+    with pytest.raises(ValueError, match=r"is not scored: python evaluate\.py name=main first"):
         asd.load_run(RUN)
 
 

@@ -1,5 +1,6 @@
 """A finished, evaluated run as a detector: how far any recording is from the normal ones."""
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
@@ -9,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from asd.config.components import WORD_PATTERN
 from asd.config.schema import RunConfig
 from asd.config.trust import require_trusted
 from asd.data.clip_names import parse_name
@@ -134,9 +136,12 @@ def load_detector(path: Path, *, scorer: str | None = None, device: str = "cpu",
         trust: Packages whose code the run may name.
 
     Raises:
-        ValueError: The run is not finished, or not evaluated with this scorer, or names code of others.
+        ValueError: The run is not finished, or not evaluated with this scorer, or names code of others; or the scorer
+            is no name.
     """
     run = RunFolder(path)
+    if scorer is not None and not re.fullmatch(WORD_PATTERN, scorer):
+        raise ValueError(f"scorer={scorer}: give the name of a folder under {run.path / 'scores'}, such as cosine")
     if not is_done(run):
         raise ValueError(f"{path} is no finished run: give outputs/<name>/<machine>/<run>/<phase> (train.py)")
     method = build_method(config_of(run, trust))

@@ -7,39 +7,47 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from asd.models.build import build_backbone
 from scipy.stats import spearmanr
 from sklearn.metrics import roc_auc_score
 
+from asd.config.components import Component
 from asd.data.clips import ClipTable
 from asd.data.decoding import Decoding
 from asd.data.waveforms import WaveformBank
 from asd.evaluation import score_sections
 from asd.experiment import train
+from asd.methods.method import ScorerChoice, build_method, config_of
 from asd.models import embedder as embedder_file
-from asd.models.embedder import Embedder, load_embedder, runs_of_one_length
+from asd.models.embedder import Embedder, runs_of_one_length
 from asd.runs.checkpoint import load_checkpoint, load_part
 from asd.runs.folder import RunFolder
-from asd.scoring.neighbours import ScorerSettings
 from tests.support.factory import make_machine, scan_machine
 
-Job = Callable[..., dict[str, Any]]
+Job = Callable[..., Any]
 CPU = torch.device("cpu")
+SETTINGS = {"n_neighbors": 10, "aggregation": "mean", "references": "both"}
+COSINE = Component.of({"_target_": "asd.scoring.cosine.CosineNeighbours", **SETTINGS})
+CHOICE = ScorerChoice("cosine", COSINE, SETTINGS, stride=16, keeps_references=True)
 
 
-def plain_embedder(checkpoint: Path) -> Embedder:
+def fast_embedder(run: RunFolder, precision: str | int = 32) -> Embedder:
+    """The network of a run as evaluate.py has it."""
+    found = build_method(config_of(run)).extractor(load_checkpoint(run.checkpoint), 16, CPU, precision)
+    assert isinstance(found, Embedder)
+    return found
+
+
+def plain_embedder(run: RunFolder) -> Embedder:
     """The network as it was trained: nothing folded, float32, contiguous."""
-    content = load_checkpoint(checkpoint)
-    fast = load_embedder(checkpoint, CPU)
-    shape = {"n_bins": fast.settings.n_bins, "n_frames": fast.settings.n_frames}
-    backbone = build_backbone(content["asd"]["config"]["backbone"], **shape)
-    load_part(content, "backbone", backbone)
-    return Embedder(backbone.eval(), fast.settings, fast.sections, CPU)
+    method: Any = build_method(config_of(run))
+    backbone, _ = method.backbone()
+    load_part(load_checkpoint(run.checkpoint), "backbone", backbone)
+    return Embedder(backbone.eval(), method.input, 16, CPU)
 
 
 def scores(embedder: Embedder, bank: WaveformBank, table: ClipTable) -> np.ndarray:
     """Of all test clips."""
-    found = score_sections(table, list(embedder.embed_all(bank, stride=16)), ScorerSettings(10, "mean", "both"), False)
+    found = score_sections(table, list(embedder.extract_all(bank)), CHOICE, False)
     return found.clips[~table.is_train]
 
 
@@ -49,8 +57,8 @@ def test_fast_scores_are_the_slow_ones(tmp_path: Path, workplace: Path, job: Job
     run = train(job("train", "data.root=more", "trainer.max_steps=30", "input.scale=log"))
     table = scan_machine(root, "fan")
     bank = WaveformBank.open(table, tmp_path / "cache", Decoding(16_000, 1), progress=False)
-    slow = scores(plain_embedder(run.checkpoint), bank, table)
-    fast = scores(load_embedder(run.checkpoint, CPU, precision), bank, table)
+    slow = scores(plain_embedder(run), bank, table)
+    fast = scores(fast_embedder(run, precision), bank, table)
     assert not np.array_equal(slow, fast)
     assert spearmanr(slow, fast).statistic >= 0.999
     anomalous = np.array(["anomaly" in path for path in table.path[~table.is_train]])
@@ -58,14 +66,14 @@ def test_fast_scores_are_the_slow_ones(tmp_path: Path, workplace: Path, job: Job
 
 
 def test_clips_together_are_embedded_as_alone(trained: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
-    embedder = load_embedder(trained.checkpoint, CPU)
+    embedder = fast_embedder(trained)
     random = np.random.default_rng(0)
     lengths = (24_000, 24_000, 30_000, 24_000, 24_000, 24_000)
     bank = WaveformBank.from_arrays([random.integers(-9000, 9000, n).astype(np.int16) for n in lengths])
-    alone = [embedder.embed(bank, clip, stride=16) for clip in range(6)]
-    one_by_one = list(embedder.embed_all(bank, stride=16))
+    alone = [embedder.extract(bank, clip) for clip in range(6)]
+    one_by_one = list(embedder.extract_all(bank))
     assert all(torch.equal(a, b) for a, b in zip(alone, one_by_one, strict=True))  # same clip, same bytes
-    together = [each for clips in ([0, 1], [2], [3, 4, 5]) for each in embedder.embed_together(bank, clips, stride=16)]
+    together = [each for clips in ([0, 1], [2], [3, 4, 5]) for each in embedder.embed_together(bank, clips)]
     for one, other in zip(alone, together, strict=True):
         torch.testing.assert_close(one, other, rtol=0, atol=1e-5)
 
@@ -79,6 +87,5 @@ def test_neighbours_of_one_length_go_together() -> None:
 
 
 def test_auto_is_float32_on_the_cpu(trained: RunFolder) -> None:
-    checkpoint = trained.checkpoint
-    assert load_embedder(checkpoint, CPU, "auto").precision is torch.float32
-    assert load_embedder(checkpoint, CPU, "bf16").precision is torch.bfloat16
+    assert fast_embedder(trained, "auto").precision is torch.float32
+    assert fast_embedder(trained, "bf16").precision is torch.bfloat16

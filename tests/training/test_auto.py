@@ -6,62 +6,69 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
-from asd.training.assembly import build_data, build_model, open_clips
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from asd.config.schema import TrainerConfig
 from asd.data.datamodule import MachineDataModule, Steps, StepWindows
 from asd.experiment import train
+from asd.methods.arcface import ArcFaceConfig, ArcFaceMethod
+from asd.methods.method import config_of
 from asd.runs.checkpoint import load_checkpoint
 from asd.runs.folder import RunFolder
 from asd.training import auto
-from asd.training.auto import quickest, settle, training_device, with_compiler
-from tests.support.factory import scan_machine
+from asd.training.auto import Computation, quickest, training_device
+from benchmarks.network import open_data
 
-Job = Callable[..., dict[str, Any]]
+Job = Callable[..., Any]
 CPU = torch.device("cpu")
 NEEDS_COMPILER = pytest.mark.skipif(shutil.which("g++") is None, reason="no g++: nothing can be compiled")
 
 
-@pytest.fixture
-def free(tmp_path: Path) -> RunFolder:
-    return RunFolder(tmp_path / "outputs" / "main" / "fan" / "small-512x32-s0" / "train")
+def resolved(config: ArcFaceConfig, *, n_steps: int, begun: ArcFaceConfig | None = None) -> Computation:
+    """What `auto` comes to for a run."""
+    found = ArcFaceMethod(config).resolved(begun=begun, n_steps=n_steps)
+    return Computation(found.compile, found.trainer.precision)
+
+
+def best(config: ArcFaceConfig, device: torch.device, n_steps: int = 500) -> Computation:
+    """What is the quickest for the network of a configuration."""
+    return quickest(config.speed, config.backbone.name, device, n_steps)
 
 
 def test_what_was_measured_stands_in_conf(workplace: Path, job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
     for has_bf16, resnet in ((True, "bf16-mixed"), (False, "32-true")):
         monkeypatch.setattr(auto, "multiplies_bf16", lambda device, has_bf16=has_bf16: has_bf16)
-        found = {name: quickest(job("train", f"backbone={name}"), CPU, 500) for name in ("mobilefacenet", "resnet50")}
-        assert found["mobilefacenet"] == {"precision": "32-true", "compile": True}
-        assert found["resnet50"] == {"precision": resnet, "compile": False}
-        on_gpu = quickest(job("train", "backbone=efficientnet_b0"), torch.device("cuda"), 500)
-        assert on_gpu == {"precision": "bf16-mixed" if has_bf16 else "32-true", "compile": True}
-    assert quickest(job("train"), CPU, 500) == {"precision": "32-true", "compile": False}  # a network nobody measured
+        found = {name: best(job("train", f"backbone={name}"), CPU) for name in ("mobilefacenet", "resnet50")}
+        assert found["mobilefacenet"] == Computation(compile=True, precision="32-true")
+        assert found["resnet50"] == Computation(compile=False, precision=resnet)
+        on_gpu = best(job("train", "backbone=efficientnet_b0"), torch.device("cuda"))
+        assert on_gpu == Computation(compile=True, precision="bf16-mixed" if has_bf16 else "32-true")
+    assert best(job("train"), CPU) == Computation(compile=False, precision="32-true")  # a network nobody measured
 
 
-def test_short_runs_are_not_compiled(workplace: Path, job: Job, free: RunFolder) -> None:
+def test_short_runs_are_not_compiled(workplace: Path, job: Job) -> None:
     config = job("train", "backbone=mobilefacenet")
-    assert [settle(config, free, n_steps=n)["compile"] for n in (499, 500)] == [False, True]
+    assert [resolved(config, n_steps=n).compile for n in (499, 500)] == [False, True]
 
 
-def test_what_is_given_is_kept(workplace: Path, job: Job, free: RunFolder) -> None:
+def test_what_is_given_is_kept(workplace: Path, job: Job) -> None:
     config = job("train", "backbone=mobilefacenet", "compile=false", "trainer.precision=bf16-mixed")
-    settled = settle(config, free, n_steps=10**6)
-    assert (settled["compile"], settled["trainer"]["precision"]) == (False, "bf16-mixed")
-    assert settle(config | {"compile": True}, free, n_steps=1)["compile"] is True
+    assert resolved(config, n_steps=10**6) == Computation(compile=False, precision="bf16-mixed")
+    assert resolved(config.with_values(compile=True), n_steps=1).compile is True
 
 
 def test_a_run_goes_on_as_it_began(workplace: Path, job: Job) -> None:
     run = train(job("train", "trainer.precision=bf16-mixed"))
     assert run.read_config()["trainer"]["precision"] == "bf16-mixed"
     assert run.read_config()["compile"] is False
-    settled = settle(job("train"), run, n_steps=2)
-    assert settled["trainer"]["precision"] == "bf16-mixed"
-    anew = settle(job("train", "overwrite=true"), run, n_steps=2)
-    assert anew["trainer"]["precision"] == "32-true"
+    begun = config_of(run)
+    assert resolved(job("train"), n_steps=2, begun=begun).precision == "bf16-mixed"
+    assert resolved(job("train"), n_steps=2).precision == "32-true"
 
 
 def test_precision_is_part_of_the_run(trained: RunFolder, job: Job) -> None:
@@ -72,20 +79,18 @@ def test_precision_is_part_of_the_run(trained: RunFolder, job: Job) -> None:
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
-def test_graphs_need_a_gpu(workplace: Path, job: Job, free: RunFolder) -> None:
+def test_graphs_need_a_gpu(workplace: Path, job: Job) -> None:
     with pytest.raises(ValueError, match="compile=cudagraphs: there is no GPU"):
-        settle(job("train", "compile=cudagraphs"), free, n_steps=1)
+        resolved(job("train", "compile=cudagraphs"), n_steps=1)
 
 
 @pytest.mark.parametrize("mode", ["true", "cudagraphs"])
 def test_compiling_leaves_the_names_of_the_weights(
     workplace: Path, job: Job, mode: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    class Table:
-        sections = (0, 1)
-
-    plain, _ = build_model(job("train"), Table, 1)  # type: ignore[arg-type]
-    compiled, _ = build_model(job("train", f"compile={mode}"), Table, 1)  # type: ignore[arg-type]
+    table: Any = SimpleNamespace(sections=[0, 1])
+    plain = ArcFaceMethod(job("train").with_values(compile=False)).module(table, 1, None)
+    compiled = ArcFaceMethod(job("train", f"compile={mode}")).module(table, 1, None)
     assert "compiling the network at the first step" in capsys.readouterr().out
     assert compiled.state_dict().keys() == plain.state_dict().keys()
     assert compiled.backbone._compiled_call_impl is not None
@@ -124,7 +129,7 @@ def test_auto_does_without_a_compiler_and_says_so(
 
 
 def test_compiling_that_was_asked_for_needs_a_compiler(
-    workplace: Path, job: Job, free: RunFolder, monkeypatch: pytest.MonkeyPatch
+    workplace: Path, job: Job, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(auto, "why_not_compiled", no_compiler)
     with pytest.raises(ValueError, match=r"compile=True: InvalidCxxCompiler.* give compile=false"):
@@ -136,11 +141,12 @@ def test_a_run_that_began_compiled_goes_on_with_a_compiler(
     trained: RunFolder, job: Job, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(auto, "why_not_compiled", lambda device: None)
-    config = job("train") | {"compile": True}
-    assert with_compiler(config, trained, asked="auto") == config
+    asked = job("train")
+    config = asked.with_values(compile=True)
+    assert ArcFaceMethod(config).ready(is_begun=True, asked=asked) == config
     monkeypatch.setattr(auto, "why_not_compiled", no_compiler)
     with pytest.raises(ValueError, match=r"began compiled, and here InvalidCxxCompiler.*go on where there is one"):
-        with_compiler(config, trained, asked="auto")
+        ArcFaceMethod(config).ready(is_begun=True, asked=asked)
 
 
 @pytest.mark.parametrize(
@@ -153,8 +159,10 @@ def test_each_process_trains_on_its_own_gpu(
     monkeypatch.delenv("LOCAL_RANK", raising=False)
     if local_rank:
         monkeypatch.setenv("LOCAL_RANK", local_rank)
-    assert training_device({"accelerator": "auto", "devices": devices}) == torch.device("cuda", index)
-    assert training_device({"accelerator": "cpu", "devices": 1}) == CPU
+    length = {"max_epochs": 1, "max_steps": -1, "precision": "auto"}
+    trainer = TrainerConfig.of({"accelerator": "auto", "devices": devices, **length})
+    assert training_device(trainer) == torch.device("cuda", index)
+    assert training_device(TrainerConfig.of({"accelerator": "cpu", "devices": 1, **length})) == CPU
 
 
 @pytest.mark.slow
@@ -178,16 +186,17 @@ def test_a_run_as_cuda_graphs(workplace: Path, job: Job, precision: str) -> None
     both = ["trainer.accelerator=gpu", f"trainer.precision={precision}", "trainer.max_steps=6", "speed.from_steps=1"]
     found = load_checkpoint(train(job("train", *both, "compile=cudagraphs", "name=graphs")).checkpoint)["state_dict"]
     expected = load_checkpoint(train(job("train", *both, "compile=false")).checkpoint)["state_dict"]
+    tolerance = 3e-2 if precision == "bf16-mixed" else 1e-2  # bf16 has three digits: 0.011 was seen on an H100
     for name, weight in expected.items():
-        torch.testing.assert_close(found[name], weight, rtol=1e-2, atol=1e-2)
+        torch.testing.assert_close(found[name], weight, rtol=tolerance, atol=tolerance)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 def test_a_batch_on_a_gpu_is_made_without_waiting(workplace: Path, job: Job) -> None:
-    config = job("train", "trainer.accelerator=gpu", "data.bank=device")
-    data = build_data(config, open_clips(config, scan_machine(Path("data"), "fan")))
+    method = ArcFaceMethod(job("train", "trainer.accelerator=gpu", "data.bank=device"))
+    _, data = open_data(method)
     assert isinstance(data, MachineDataModule)
-    steps = Steps(data.bank, data.plan, data.settings)
+    steps = Steps(data.bank, data.plan, data.input)
 
     def make(step: int) -> None:
         windows = StepWindows(*(part.to("cuda", non_blocking=True) for part in steps[step]))

@@ -15,8 +15,7 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 from torch import Tensor, nn
 
-from asd.data.sampling import Draw, Share
-from asd.launch.preconditions import require_shares
+from asd.data.sampling import BatchIndices, RankSlice
 from asd.models.sync_batchnorm import synchronise
 from asd.runs.folder import RunFolder
 from asd.runs.lock import hold
@@ -24,6 +23,7 @@ from asd.runs.manifest import differences, is_done
 from asd.runs.ranks import Follower, hold_together
 from tests.cli.test_scripts import ROOT
 from tests.support.factory import make_machine
+from tests.support.jobs import compose
 
 TINY = ["experiment=smoke", "data=folder", "data.root=data", "progress=false", "machine=fan"]
 TWO = ["trainer=ddp", "trainer.max_epochs=-1", "trainer.accelerator=cpu"]
@@ -34,15 +34,15 @@ class Plan:
 
     n_steps_per_epoch = 3
 
-    def draw(self, step: int) -> Draw:
+    def indices(self, step: int) -> BatchIndices:
         """Numbers that tell where they come from."""
-        return Draw(*(np.arange(6) + 10 * field + 100 * step for field in range(6)))
+        return BatchIndices(*(np.arange(6) + 10 * field + 100 * step for field in range(6)))
 
 
 def test_shares_make_the_whole() -> None:
-    whole = Plan().draw(2)
-    shares = [Share(Plan(), rank, 3).draw(2) for rank in range(3)]
-    for field in ("clip", "partner", "section", "partner_section", "mix_weight", "first_column"):
+    whole = Plan().indices(2)
+    shares = [RankSlice(Plan(), rank, 3).indices(2) for rank in range(3)]
+    for field in ("clip", "partner", "section", "partner_section", "mix_weight", "position"):
         parts = [getattr(share, field) for share in shares]
         assert [len(part) for part in parts] == [2, 2, 2]
         assert np.array_equal(np.concatenate(parts), getattr(whole, field))
@@ -50,7 +50,7 @@ def test_shares_make_the_whole() -> None:
 
 def test_unequal_shares_are_refused() -> None:
     with pytest.raises(ValueError, match="batch_size=6 cannot be shared out equally among 4 devices"):
-        Share(Plan(), 0, 4).draw(0)
+        RankSlice(Plan(), 0, 4).indices(0)
 
 
 def networks() -> tuple[nn.Module, nn.Module]:
@@ -140,19 +140,21 @@ def test_only_the_first_process_holds_the_run(tmp_path: Path, monkeypatch: pytes
         assert folder.lock.exists()
 
 
-def test_the_number_of_devices_counts(job: Callable[..., dict[str, Any]], workplace: Path) -> None:
-    lines = differences(job("train", "trainer.devices=2"), job("train"))
+def test_the_number_of_devices_counts(job: Callable[..., Any], workplace: Path) -> None:
+    lines = differences(job("train", "trainer.devices=2").plain(), job("train").plain())
     assert lines == ["trainer.devices: 1 → 2"]
 
 
-def test_a_batch_that_cannot_be_shared_is_refused_at_once(job: Callable[..., dict[str, Any]], workplace: Path) -> None:
+def test_a_batch_that_cannot_be_shared_is_refused_at_once(job: Callable[..., Any], workplace: Path) -> None:
     with pytest.raises(ValueError, match="batch_size=4 cannot be shared out equally among 3 devices"):
         job("train", "trainer.devices=3")
 
 
-def test_a_baseline_keeps_to_one_device() -> None:
-    with pytest.raises(ValueError, match=r"trainer\.devices=2: a baseline trains on one device"):
-        require_shares({"batch_size": 4, "trainer": {"devices": 2}, "method": {"name": "autoencoder"}})
+@pytest.mark.parametrize("word", ["trainer.devices=2", "+trainer.num_nodes=2"])
+def test_a_baseline_keeps_to_one_device(workplace: Path, word: str) -> None:
+    words = ["machine=fan", "data=folder", "data.root=data", "method=autoencoder", word]
+    with pytest.raises(ValueError, match=r"this method trains on one device, give trainer\.devices=1"):
+        compose("train", *words)
 
 
 def train(name: str, *arguments: str, limit: int | None = None) -> subprocess.CompletedProcess[str]:

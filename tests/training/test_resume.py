@@ -13,18 +13,20 @@ from typing import Any
 import pytest
 import torch
 
+from asd.config.schema import RunConfig
 from asd.evaluation import evaluate
 from asd.experiment import train
 from asd.models.classifier import SectionClassifier
+from asd.runs.checkpoint import load_checkpoint, newest_checkpoint
 from asd.runs.folder import RunFolder
 from asd.runs.manifest import is_done
 from asd.runs.record import read_record
 from asd.runs.status import read_status
 from asd.system.files import NoRoomError
-from asd.training.checkpoint import AtomicCheckpointIO, load_checkpoint, newest_checkpoint
+from asd.training.checkpoint import AtomicCheckpointIO
 from asd.training.nonfinite import NonFiniteError
 
-Job = Callable[..., dict[str, Any]]
+Job = Callable[..., Any]
 LENGTH = "trainer.max_steps=5"  # two steps an epoch: two whole epochs and half of one
 
 
@@ -63,12 +65,12 @@ def before_step(step: int, act: Callable[[], Any]) -> Iterator[None]:
         yield
 
 
-def interrupt(config: dict[str, Any], step: int, number: int) -> RunFolder:
+def interrupt(config: RunConfig, step: int, number: int) -> RunFolder:
     """A run that gets a signal within a step."""
     with before_step(step, lambda: os.kill(os.getpid(), number)), pytest.raises(SystemExit) as end:
         train(config)
     assert end.value.code == 128 + number
-    run = run_folder(config["name"], "train" if config["phase"] == "train" else "finetune-none")
+    run = run_folder(config.name, config.phase_folder)
     assert read_status(run).state == "interrupted"
     assert not run.lock.exists()
     return run
@@ -220,7 +222,7 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before(
         damage(path, share)
     with pytest.raises(ValueError, match="has no checkpoint that loads"):
         train(config)
-    train({**config, "overwrite": True})
+    train(config.with_values(overwrite=True))
     assert digest(run) == before
 
 
@@ -246,19 +248,19 @@ def test_a_loss_that_is_no_number_names_the_clips(workplace: Path, job: Job) -> 
 
 @pytest.mark.parametrize("value", [float("inf"), float("nan")])
 def test_weights_that_are_no_numbers_are_never_kept(workplace: Path, job: Job, value: float) -> None:
-    with pytest.raises(NonFiniteError, match=r"step 1 left arcface\.\w+ with values that are not finite"):
+    with pytest.raises(NonFiniteError, match=r"step 1 left head\.\w+ with values that are not finite"):
         train_spoilt(job("train", LENGTH, "save.every_n_steps=1"), at=1, value=value)
     assert load_checkpoint(run_folder().checkpoint)["global_step"] == 1
 
 
-def train_spoilt(config: dict[str, Any], at: int, value: float = float("inf")) -> None:
+def train_spoilt(config: RunConfig, at: int, value: float = float("inf")) -> None:
     """A run whose gradient is infinite, or no number, in one step."""
     original = SectionClassifier.on_before_optimizer_step
 
     def spoil(self: SectionClassifier, optimizer: torch.optim.Optimizer) -> None:
         original(self, optimizer)
         if self.global_step == at:
-            for parameter in self.arcface.parameters():
+            for parameter in self.head.parameters():
                 parameter.grad = torch.full_like(parameter, value)
 
     with pytest.MonkeyPatch.context() as patch:
