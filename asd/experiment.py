@@ -147,8 +147,10 @@ def record_failure(run: RunFolder, state: State, **facts: Any) -> None:
 
 def out_of_memory(config: RunConfig) -> str:
     """What to do about it."""
+    size = getattr(config, "batch_size", None)
+    step = f" with batch_size={size}" if size else ""  # a method of one's own may have none
     return (
-        f"out of memory, training {config.system}. End other programs, take a larger device, data.bank=mmap, "
+        f"out of memory, training {config.system}{step}. End other programs, take a larger device, data.bank=mmap, "
         "allocator=system on a CPU, trainer.precision=bf16-mixed or a smaller batch_size (both change the result: give "
         "another name=…)"
     )

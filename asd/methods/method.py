@@ -231,6 +231,7 @@ def read_run_config(values: Mapping[str, Any], source: Path, trust: Iterable[str
     """
     values = upgrade(values)
     for key, value in values.items():
+        refuse_interpolations(value, f"{source}: {key}")
         for target in targets_in(value):
             if key not in ("callbacks", "logger", "optimizer", "schedule", "loss"):  # not made when a run is read
                 require_trusted(target, f"{source}: {key}", trust)
@@ -244,6 +245,22 @@ def read_run_config(values: Mapping[str, Any], source: Path, trust: Iterable[str
         return code.Config.of(values)
     except ValueError as error:
         raise ValueError(f"{source} is not a configuration of this version:\n  {error}") from None
+
+
+def refuse_interpolations(value: Any, key: str) -> None:
+    """Looks for what Hydra would resolve when it makes a part, and which may become a component: a run has none.
+
+    Raises:
+        ValueError: There is one.
+    """
+    if isinstance(value, Mapping):
+        for name, inner in value.items():
+            refuse_interpolations(inner, f"{key}.{name}")
+    elif isinstance(value, list):
+        for inner in value:
+            refuse_interpolations(inner, key)
+    elif isinstance(value, str) and "${" in value:
+        raise ValueError(f"{key}={value}: the configuration of a run holds plain values, and no ${{…}}")
 
 
 def targets_in(value: Any) -> Iterator[str]:

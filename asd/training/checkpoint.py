@@ -8,6 +8,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
+import yaml
 from lightning_fabric.plugins import TorchCheckpointIO
 
 from asd.runs.checkpoint import FORMAT, with_present_names
@@ -60,7 +61,9 @@ class KeepLast(pl.callbacks.Checkpoint):
         checks: Sequence[Callable[[pl.LightningModule], None]],
     ) -> None:
         self.run = run
-        self.identity = dict(identity)
+        # Strings of its own: keys that it shared with the optimizer's would be written once by a run that began here,
+        # and twice by one that goes on, whose optimizer has the strings of a checkpoint.
+        self.identity: dict[str, Any] = yaml.safe_load(yaml.safe_dump(dict(identity)))
         self.every_n_minutes = every_n_minutes
         self.every_n_steps = every_n_steps
         self.interruption = interruption

@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,19 +15,19 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from asd.inference.baseline import load_baseline
-from asd.models.baseline import Baseline
 from sklearn.metrics import roc_auc_score
 
 import asd
 from asd.cli import main as cli
 from asd.data.waveforms import WaveformBank
-from asd.evaluation import evaluate
+from asd.evaluation import evaluate, score_sections
 from asd.experiment import train
 from asd.launch.script import preflight
+from asd.methods.method import build_method, config_of
+from asd.models.objective import ObjectiveModule
 from asd.runs.checkpoint import load_checkpoint
 from asd.runs.excluded import read_skipped
-from asd.runs.folder import RunFolder, address
+from asd.runs.folder import RunFolder
 from asd.runs.manifest import is_done
 from asd.runs.record import read_record
 from asd.runs.scores import read_scores
@@ -35,9 +36,13 @@ from tests.support.factory import make_machine, scan_machine
 from tests.support.originals import Originals
 
 METHODS = ["autoencoder", "mobilenetv2"]
+METHOD_CLASSES = {
+    "autoencoder": "asd.methods.autoencoder.AutoencoderMethod",
+    "mobilenetv2": "asd.methods.mobilenetv2.MobileNetV2Method",
+}
 ADDRESS = {"autoencoder": "autoencoder-128x5-s0/train", "mobilenetv2": "mobilenetv2-128x64-s0/train"}
 SCORES = {"autoencoder": "mean_squared_error", "mobilenetv2": "log_odds-official_2021-hop1"}
-Job = Callable[..., dict[str, Any]]
+Job = Callable[..., Any]
 
 
 @pytest.fixture
@@ -49,13 +54,13 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def compose(name: str, *overrides: str) -> dict[str, Any]:
+def compose(name: str, *overrides: str) -> Any:
     """One checked configuration of train or finetune."""
     tiny = ["data=folder", "data.root=data", "machine=fan", "trainer.accelerator=cpu", "progress=false"]
     return jobs.compose(name, *tiny, *overrides)
 
 
-def baseline(method: str, *overrides: str) -> dict[str, Any]:
+def baseline(method: str, *overrides: str) -> Any:
     """A tiny training of a baseline: the steps of an epoch are 4 (autoencoder: 223 windows) or 7 (28 images)."""
     batch = {"autoencoder": 64, "mobilenetv2": 4}[method]
     return compose("train", f"method={method}", f"batch_size={batch}", "trainer.max_steps=6", *overrides)
@@ -92,7 +97,7 @@ def test_a_baseline_leaves_the_same_folder_as_any_run(finished: Finished, method
     run = finished(method)
     assert is_done(run)
     content = torch.load(run.checkpoint, weights_only=True)
-    assert content["asd"]["config"]["method"] == method
+    assert content["asd"]["config"]["method"] == {"_target_": METHOD_CLASSES[method]}
     assert content["asd"]["sections"] == [0, 1]
     lines = read_record(run)
     assert lines[-1]["step"] == 6
@@ -150,15 +155,15 @@ def test_an_interrupted_baseline_goes_on_to_the_bit(
     place: Path, method: str, step: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = train(baseline(method, "name=whole"))
-    original = Baseline.training_step
+    original = ObjectiveModule.training_step
 
-    def training_step(self: Baseline, batch: Any, batch_idx: int) -> Any:
+    def training_step(self: ObjectiveModule, batch: Any, batch_idx: int) -> Any:
         if self.global_step == step:
             os.kill(os.getpid(), signal.SIGTERM)
         return original(self, batch, batch_idx)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Baseline, "training_step", training_step)
+        patch.setattr(ObjectiveModule, "training_step", training_step)
         with pytest.raises(SystemExit) as end:
             train(baseline(method))
     assert end.value.code == 143
@@ -253,7 +258,7 @@ def test_given_weights_are_scored_as_they_are(finished: Finished, form: str) -> 
     else:
         arrays = [value.numpy() for key, value in state.items() if "num_batches" not in key]
         np.savez("given.npz", *(array.T for array in arrays))
-    still = ["optimizer.lr=0", "backbone.batchnorm.momentum=1", "trainer.max_steps=1"]
+    still = ["optimizer.lr=0", "backbone.momentum=1", "trainer.max_steps=1"]
     run = train(baseline("autoencoder", "name=given", f"weights=given.{form}", *still))
     found = weights(run)
     assert all(torch.equal(found[key], given[key]) for key in given if "num_batches" not in key)
@@ -262,11 +267,11 @@ def test_given_weights_are_scored_as_they_are(finished: Finished, form: str) -> 
 
 
 def test_arcface_is_what_it_was(place: Path, job: Job) -> None:
-    """No key of the configuration, no address and no identity tells that there are other methods."""
+    """No key of the configuration and no address tells that there are other methods."""
     run = train(job("train"))
     assert run.path == Path("outputs/main/fan/small-512x32-s0/train")
     config = run.read_config()
-    assert "method" not in config
+    assert config["method"] == {"_target_": "asd.methods.arcface.ArcFaceMethod"}
     assert not {"hold_out", "weights"} & config.keys()
 
 
@@ -307,12 +312,18 @@ def test_a_classifier_needs_two_sections(place: Path) -> None:
 
 
 def test_a_section_without_training_clips_is_named(finished: Finished) -> None:
-    settings = {"formula": "official_2021", "hop": 1}
-    scorer = load_baseline(finished("mobilenetv2").checkpoint, settings, torch.device("cpu"))
-    bank = WaveformBank.from_arrays([np.zeros(48_000, np.int16)])
-    assert np.isfinite(scorer.score(bank, 0, 1)).all()
+    run = finished("mobilenetv2")
+    method = build_method(config_of(run))
+    choice = method.choose(SCORES["mobilenetv2"], {"formula": "official_2021", "hop": 1})
+    extractor = method.extractor(load_checkpoint(run.checkpoint), choice.stride, torch.device("cpu"), 32)
+    table = scan_machine(Path("data"), "fan")
+    bank = WaveformBank.from_arrays([np.zeros(48_000, np.int16)] * len(table))
+    features = list(extractor.extract_all(bank))
+    assert np.isfinite(score_sections(table, features, choice, False).clips).all()
+    test_clip = np.flatnonzero(~table.is_train)[0]
+    unknown = replace(table, section=np.where(np.arange(len(table)) == test_clip, 5, table.section))
     with pytest.raises(ValueError, match=r"section 05 has no training clips: the network knows \[0, 1\]"):
-        scorer.score(bank, 0, 5)
+        score_sections(unknown, features, choice, False)
 
 
 def test_clips_that_cannot_be_used_are_left_out_and_listed(place: Path, job: Job) -> None:
@@ -342,27 +353,25 @@ def test_the_organisers_numbers_stand_in_conf(place: Path) -> None:
     autoencoder, mobilenet = (compose("train", f"method={method}") for method in METHODS)
     shared = {"sample_rate": 16_000, "n_fft": 1024, "hop_length": 512, "n_mels": 128, "power": 2.0, "pad": "reflect"}
     for config in (autoencoder, mobilenet):
-        assert {key: config["input"][key] for key in shared} == shared
-        assert config["hold_out"] == 0.1
-    assert [autoencoder["trainer"]["max_epochs"], autoencoder["batch_size"], autoencoder["optimizer"]["lr"]] == [
-        100, 512, 1e-3,
-    ]  # fmt: skip
-    assert [mobilenet["trainer"]["max_epochs"], mobilenet["batch_size"], mobilenet["optimizer"]["lr"]] == [
-        20, 32, 1e-5,
-    ]  # fmt: skip
-    assert (autoencoder["input"]["n_frames"], mobilenet["input"]["n_frames"]) == (5, 64)
-    assert (autoencoder["input"]["frame_hop"], mobilenet["input"]["frame_hop"]) == (1, 8)
-    assert (autoencoder["backbone"]["batchnorm"]["momentum"], mobilenet["backbone"]["width"]) == (0.99, 0.5)
+        assert {key: getattr(config.input, key) for key in shared} == shared
+        assert config.hold_out == 0.1
+        assert (config.optimizer.betas, config.optimizer.eps) == ([0.9, 0.999], 1e-7)
+        assert config.backbone.arguments["epsilon"] == 0.001
+    assert (autoencoder.trainer.max_epochs, autoencoder.batch_size, autoencoder.optimizer.lr) == (100, 512, 1e-3)
+    assert (mobilenet.trainer.max_epochs, mobilenet.batch_size, mobilenet.optimizer.lr) == (20, 32, 1e-5)
+    assert (autoencoder.input.n_frames, mobilenet.input.n_frames) == (5, 64)
+    assert (autoencoder.input.frame_hop, mobilenet.input.frame_hop) == (1, 8)
+    momentum = [config.backbone.arguments["momentum"] for config in (autoencoder, mobilenet)]
+    assert (momentum, mobilenet.backbone.arguments["width"]) == ([0.99, 0.999], 0.5)
 
 
 @pytest.mark.slow
 @pytest.mark.ci
 def test_both_baselines_on_all_machines(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    jobs: list[dict[str, Any]] = []
-    monkeypatch.setattr("asd.config.compose.require", lambda config, _: jobs.append(config))
-    preflight("train", ["-m", "experiment=baselines"])
-    assert len({address(config).path for config in jobs}) == len(jobs) == 14
-    assert {config["name"] for config in jobs} == {"report"}
+    monkeypatch.setattr("asd.launch.script.require", lambda config, _: None)  # the data set is not there
+    jobs = preflight("train", ["-m", "experiment=baselines"]).configs
+    assert len({config.folder() for config in jobs}) == len(jobs) == 14
+    assert {config.name for config in jobs} == {"report"}
 
 
 def test_the_development_set_alone(place: Path) -> None:

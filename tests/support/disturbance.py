@@ -15,7 +15,7 @@ FORKSERVER = multiprocessing.get_context("forkserver")
 FORKSERVER.set_forkserver_preload(["asd.experiment", "asd.evaluation", "tests.support.disturbance"])
 
 PHASES = ("train", "finetune-none")
-Configs = list[tuple[str, dict[str, Any]]]
+Configs = list[tuple[str, Any]]  # script and typed configuration
 
 
 class Kill:

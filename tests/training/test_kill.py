@@ -9,11 +9,10 @@ from typing import Any
 
 import pytest
 
-from asd.config.compose import resolved
+from asd.config.compose import plan
 from asd.runs.folder import RunFolder
 from asd.runs.record import read_record
 from tests.support.disturbance import PHASES, Configs, Kill, digests, finish, start
-from tests.support.jobs import composed
 
 KILLED = -9
 
@@ -24,9 +23,9 @@ NAMED = [("named", n) for n in (1, 4, 8, 12, 18, 24)]
 POINTS = STEPS + HALF_WRITTEN + NAMED
 
 
-def compose(script: str, *overrides: str) -> dict[str, Any]:
-    """A configuration that is not checked: what it needs is not there yet when it is made."""
-    return resolved(composed(script, *overrides))
+def compose(script: str, *overrides: str) -> Any:
+    """A configuration whose data and runs are not looked for: they are not there yet when it is made."""
+    return plan(script, overrides)[1].configs[0]
 
 
 def configs(name: str, workers: int) -> Configs:

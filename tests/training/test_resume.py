@@ -178,7 +178,7 @@ def test_killed_between_the_last_checkpoint_and_the_manifest(workplace: Path, jo
 
 
 def test_what_killed_processes_left_is_cleared_away(workplace: Path, job: Job) -> None:
-    leftover = run_folder().checkpoint.parent / ".last.ckpt.17-4.tmp"
+    leftover = run_folder().checkpoint.parent / ".last.ckpt.4194305-4.tmp"
     leftover.parent.mkdir(parents=True)
     leftover.write_bytes(b"half")
     train(job("train"))
