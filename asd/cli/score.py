@@ -14,6 +14,9 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     parser.add_argument("clips", type=Path, nargs="+", metavar="clip.wav")
     parser.add_argument("--section", type=int, help="of all the recordings; else read from their names")
     parser.add_argument("--scorer", help="whose settings to use (cosine; a baseline's own)")
+    parser.add_argument(
+        "--trust", action="append", default=[], metavar="PACKAGE", help="whose code the run may name; may be repeated"
+    )
     parser.add_argument("--json", action="store_true", help="also the pieces and the nearest training clips")
     parser.set_defaults(command=score_recordings)
 
@@ -22,7 +25,7 @@ def score_recordings(options: argparse.Namespace) -> int:
     """Scores recordings with a finished, evaluated run: higher is more anomalous."""
     from asd import load_run
 
-    run = load_run(options.run, scorer=options.scorer)
+    run = load_run(options.run, scorer=options.scorer, trust=options.trust)
     scores = {str(path): run.score(path, options.section) for path in options.clips}
     if options.json:
         print(json.dumps({path: plain(asdict(score)) for path, score in scores.items()}, indent=2))

@@ -113,7 +113,9 @@ def test_frozen_statistics_stand_still_through_lightning(trained: RunFolder, job
 
 
 def test_phase_two_without_phase_one_says_what_to_type(workplace: Path, job: Job) -> None:
-    first = r"python train\.py data=folder data\.root=data backbone=small batch_size=4 trainer\.accelerator=cpu machine=fan"
+    first = (
+        r"python train\.py data=folder data\.root=data backbone=small batch_size=4 trainer\.accelerator=cpu machine=fan"
+    )
     with pytest.raises(ValueError, match=rf"does not exist\. Type first:\s+{first}$"):
         job("finetune")
 
