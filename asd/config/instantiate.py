@@ -65,7 +65,10 @@ def instantiate(component: Component, key: str, **offered: Any) -> Any:
             raise ValueError(wrong_arguments(component, key, takes, cause)) from None
         if isinstance(cause, (ValueError, TypeError)):
             text = str(cause)
-            raise ValueError(text if text.startswith(f"{key}.") else f"{key}.{text}") from cause
+            if text.startswith(f"{key}."):
+                raise ValueError(text) from cause
+            names_argument = text.split("=")[0].split(":")[0] in takes
+            raise ValueError(f"{key}.{text}" if names_argument else f"{key}: {text}") from cause
         raise cause from None
 
 
