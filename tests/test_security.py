@@ -170,7 +170,7 @@ def test_no_other_part_of_a_run_names_foreign_code(run: RunFolder, key: str, par
 
 
 def test_foreign_code_is_used_where_it_is_trusted(run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
-    Path("mylab.py").write_text("from asd.models.small_cnn import SmallCNN\n\nclass Net(SmallCNN):\n    pass\n")
+    Path("mylab.py").write_text("from asd.models.small_cnn import SmallCnn\n\nclass Net(SmallCnn):\n    pass\n")
     monkeypatch.syspath_prepend(".")
     forge(run, backbone=run.read_config()["backbone"] | {"_target_": "mylab.Net"})
     clip = next(Path("data").rglob("*.wav"))
