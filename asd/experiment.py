@@ -95,7 +95,8 @@ def resolve(method: Method[Any], table: ClipTable, run: RunFolder) -> Method[Any
     """The method with what `auto` stands for; a run that has begun goes on as it began."""
     config = method.config
     is_begun = run.is_begun and run.config.is_file() and not config.overwrite
-    begun = config_of(run) if is_begun else None
+    typed = {each.target.partition(".")[0] for each in method.components}  # what is typed is trusted
+    begun = config_of(run, typed) if is_begun else None
     n_steps = length(config.trainer, method.n_steps_per_epoch(table))
     return build_method(method.resolved(begun=begun, n_steps=n_steps))
 
