@@ -9,8 +9,8 @@ import numpy as np
 import pytorch_lightning as pl
 
 from asd.config.instantiate import code_identity
-from asd.config.trust import PACKAGE
 from asd.config.schema import RunConfig
+from asd.config.trust import PACKAGE
 from asd.data.bad_clips import read_clips
 from asd.data.clips import ClipTable
 from asd.data.datamodule import StepDataModule

@@ -168,7 +168,7 @@ def owners_of(key: str) -> list[str]:
     """The methods of conf/method that have a key, or whose parts are chosen from a group of that name."""
     found = []
     for choice in method_choices():
-        file = OmegaConf.load(CONF / "method" / f"{choice}.yaml")
+        file: Any = OmegaConf.load(CONF / "method" / f"{choice}.yaml")
         groups = [group for each in file.get("defaults", []) if isinstance(each, Mapping) for group in each]
         keys = keys_of(method_config(choice))
         is_group = (CONF / key).is_dir()
