@@ -203,6 +203,8 @@ def score_sections(table: ClipTable, features: list[Tensor], choice: ScorerChoic
     pieces = np.full(len(piece_clip), np.nan)
     nearest: NDArray[np.int64] | None = None
     for section in track(np.unique(table.section), f"scoring {table.machine}", unit="section", show=progress):
+        if section not in table.sections:
+            raise ValueError(f"section {section:02d} has no training clips: the network knows {table.sections}")
         rows = np.flatnonzero(table.section == section)
         train = rows[table.is_train[rows]]
         scorer = choice.build()
@@ -218,14 +220,8 @@ def score_sections(table: ClipTable, features: list[Tensor], choice: ScorerChoic
 
 
 def section_pieces(table: ClipTable, features: list[Tensor], rows: NDArray[np.int64]) -> ClipPieces:
-    """The pieces of clips of one section.
-
-    Raises:
-        ValueError: The section has no training clips.
-    """
+    """The pieces of clips of one section that has training clips."""
     section = int(table.section[rows[0]])
-    if section not in table.sections:
-        raise ValueError(f"section {section:02d} has no training clips: the network knows {table.sections}")
     return ClipPieces(
         section=f"{table.machine} section {section:02d}",
         class_index=table.sections.index(section),

@@ -10,6 +10,7 @@ import pytorch_lightning as pl
 
 from asd.config.instantiate import code_identity
 from asd.config.schema import RunConfig
+from asd.config.trust import PACKAGE
 from asd.data.bad_clips import read_clips
 from asd.data.clips import ClipTable
 from asd.data.datamodule import StepDataModule
@@ -18,7 +19,7 @@ from asd.data.readers.contract import Reading
 from asd.data.readers.overview import describe_table
 from asd.data.recordings import open_recordings
 from asd.launch.preconditions import find_phase1
-from asd.methods.method import Method, build_method, config_of
+from asd.methods.method import Method, build_method, config_of, targets_in
 from asd.models.module import TrainingModule
 from asd.models.sync_batchnorm import synchronise
 from asd.report.summary import summary_table
@@ -95,7 +96,8 @@ def resolve(method: Method[Any], table: ClipTable, run: RunFolder) -> Method[Any
     """The method with what `auto` stands for; a run that has begun goes on as it began."""
     config = method.config
     is_begun = run.is_begun and run.config.is_file() and not config.overwrite
-    begun = config_of(run) if is_begun else None
+    typed = {target.partition(".")[0] for target in targets_in(config.plain())} - {PACKAGE}  # is trusted
+    begun = config_of(run, typed) if is_begun else None
     n_steps = length(config.trainer, method.n_steps_per_epoch(table))
     return build_method(method.resolved(begun=begun, n_steps=n_steps))
 

@@ -53,6 +53,16 @@ def test_a_network_of_ones_own(mine: Path) -> None:
     assert json.loads(found.manifest.read_text())["parts"] == parts
 
 
+def test_a_run_of_ones_own_network_goes_on(mine: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What a user types is trusted, also when the run has begun."""
+    found = run(mine, "backbone=two_layers")
+    assert run(mine, "backbone=two_layers") == found
+    assert "is finished: nothing to do" in capsys.readouterr().out
+    found.manifest.unlink()
+    run(mine, "backbone=two_layers")
+    assert "going on at step" in capsys.readouterr().out
+
+
 def test_a_network_of_ones_own_is_fine_tuned_by_its_parts(mine: Path) -> None:
     run(mine, "backbone=two_layers")
     words = [*TINY, "backbone=two_layers", "freeze.parts=[first.0]"]

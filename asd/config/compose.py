@@ -158,7 +158,29 @@ def typed_values(values: Mapping[str, Any], script: str) -> Any:
         raise ValueError(f"phase={values.get('phase')} is not allowed: give {script}, or leave it out")
     if script not in config.PHASES:
         raise ValueError(f"{method.target.rpartition('.')[2]} has one phase, train.py: it cannot be fine-tuned")
+    for key in values.keys() - {field.alias or name for name, field in config.model_fields.items()}:
+        if owners := owners_of(key):
+            raise ValueError(belongs(key, owners, method.target.rpartition(".")[2]))
     return config.of(values)
+
+
+def owners_of(key: str) -> list[str]:
+    """The methods of conf/method that have a key, or whose parts are chosen from a group of that name."""
+    found = []
+    for choice in method_choices():
+        file: Any = OmegaConf.load(CONF / "method" / f"{choice}.yaml")
+        groups = [group for each in file.get("defaults", []) if isinstance(each, Mapping) for group in each]
+        keys = keys_of(method_config(choice))
+        is_group = (CONF / key).is_dir()
+        has_key = OmegaConf.select(file, key) is not None or any(f"{known}.".startswith(f"{key}.") for known in keys)
+        if f"/{key}" in groups if is_group else has_key:
+            found.append(choice)
+    return found
+
+
+def belongs(key: str, owners: Sequence[str], asked: str) -> str:
+    """What to say of a key that other methods have."""
+    return f"{key} belongs to method={' and '.join(owners)}, not to {asked}: network, input and loss are its own"
 
 
 def unknown_key(key: str, script: str, words: Sequence[str]) -> str:
@@ -169,17 +191,10 @@ def unknown_key(key: str, script: str, words: Sequence[str]) -> str:
         return f"unknown key '{key}' of train.py; it is one of finetune.py"
     others = [name for name, model in models.items() if key in keys_of(model) and name != f"{script}.py"]
     if script != "evaluate":
-        owners = [
-            choice
-            for choice in method_choices()
-            if any(known == key or known.startswith(f"{key}.") for known in keys_of(method_config(choice)))
-        ]
         asked = next((word.partition("=")[2] for word in words if word.startswith("method=")), "arcface")
+        owners = owners_of(key)
         if owners and asked not in owners:
-            return (
-                f"{key} belongs to method={' and '.join(owners)}, not to method={asked}: "
-                "network, input and loss are its own"
-            )
+            return belongs(key, owners, f"method={asked}")
     elif not others and any(key in keys_of(method_config(choice)) for choice in method_choices()):
         others = ["train.py", "finetune.py"]
     if others:

@@ -73,7 +73,7 @@ def read_references(path: Path) -> StoredReferences:
         ValueError: The file is missing or damaged.
     """
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
             return StoredReferences(**arrays)
     except (OSError, ValueError, TypeError, AttributeError, zipfile.BadZipFile) as error:
         raise ValueError(

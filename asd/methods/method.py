@@ -235,6 +235,7 @@ def read_run_config(values: Mapping[str, Any], source: Path, trust: Iterable[str
         for target in targets_in(value):
             if key not in ("callbacks", "logger", "optimizer", "schedule", "loss"):  # not made when a run is read
                 require_trusted(target, f"{source}: {key}", trust)
+    require_network(values.get("backbone"), f"{source}: backbone")
     method = values.get("method")
     if not isinstance(method, Mapping) or "_target_" not in method:
         raise ValueError(f"{source}: no configuration of a run: method is missing")
@@ -245,6 +246,17 @@ def read_run_config(values: Mapping[str, Any], source: Path, trust: Iterable[str
         return code.Config.of(values)
     except ValueError as error:
         raise ValueError(f"{source} is not a configuration of this version:\n  {error}") from None
+
+
+def require_network(value: Any, key: str) -> None:
+    """Raises ValueError where a trusted class that a run names as its network is none: it is not made at all."""
+    from torch import nn
+
+    if not isinstance(value, Mapping) or "_target_" not in value:
+        return  # the typed configuration says what is missing
+    code = find_code(Component.of(value), key)
+    if isinstance(code, type) and not issubclass(code, nn.Module):
+        raise ValueError(f"{key}: {value['_target_']} is not a network (torch.nn.Module)")
 
 
 def refuse_interpolations(value: Any, key: str) -> None:

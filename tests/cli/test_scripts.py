@@ -28,7 +28,7 @@ def test_the_three_commands_of_the_readme(tmp_path: Path) -> None:
     assert tuned.returncode == 0, tuned.stderr
     table = run("evaluate.py", "name=smoke", "phase=finetune-none", "progress=false", cwd=tmp_path)
     assert table.returncode == 0, table.stderr
-    assert "Submission 4 (all six)" in table.stdout
+    assert "(published)" not in table.stdout  # published rows stand beside the report's own data alone
     assert "submission4" in table.stdout
     runs = sorted(path.parent for path in tmp_path.glob("outputs/smoke/*/*/*/manifest.json"))
     assert len(runs) == 6
