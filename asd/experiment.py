@@ -10,7 +10,7 @@ import pytorch_lightning as pl
 
 from asd.config.instantiate import code_identity
 from asd.config.schema import RunConfig
-from asd.config.trust import PACKAGE
+from asd.config.trust import LIBRARIES, PACKAGE
 from asd.data.bad_clips import read_clips
 from asd.data.clips import ClipTable
 from asd.data.datamodule import StepDataModule
@@ -96,7 +96,8 @@ def resolve(method: Method[Any], table: ClipTable, run: RunFolder) -> Method[Any
     """The method with what `auto` stands for; a run that has begun goes on as it began."""
     config = method.config
     is_begun = run.is_begun and run.config.is_file() and not config.overwrite
-    typed = {target.partition(".")[0] for target in targets_in(config.plain())} - {PACKAGE}  # is trusted
+    ours = tuple(f"{name}." for name in (PACKAGE, *LIBRARIES))  # are checked class by class, whatever is typed
+    typed = {target.partition(".")[0] for target in targets_in(config.plain()) if not target.startswith(ours)}
     begun = config_of(run, typed) if is_begun else None
     n_steps = length(config.trainer, method.n_steps_per_epoch(table))
     return build_method(method.resolved(begun=begun, n_steps=n_steps))

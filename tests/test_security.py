@@ -24,6 +24,7 @@ from asd.data.readers.configured import reader_of
 from asd.data.recordings import open_recordings
 from asd.data.waveforms import WaveformBank
 from asd.evaluation import evaluate
+from asd.experiment import train
 from asd.inference.references import read_references
 from asd.methods.method import read_run_config
 from asd.runs.checkpoint import load_checkpoint, newest_checkpoint
@@ -113,6 +114,7 @@ FOREIGN = {
     "subprocess.run": "names code of the package subprocess",
     "timm.create_model": "names code of the package timm",
     "asdx.Net": "names code of the package asdx",
+    "asd.models.compiling.torch.compile": "is not a class of asd",
     "asd.system.files.os.system": "is not a class of asd",
     "asd.config.instantiate.hydra.utils.call": "is not a class of asd",
     "asd.experiment.train": "is not a class of asd",
@@ -191,6 +193,38 @@ def test_nothing_in_a_run_is_resolved(run: RunFolder) -> None:
         asd.load_run(run.path)
 
 
+@pytest.mark.parametrize("key", ["method", "input"])
+def test_a_class_of_ours_in_another_place_is_refused(run: RunFolder, key: str) -> None:
+    forge(run, **{key: {"_target_": "asd.runs.folder.RunFolder", "name": "x", "path": "executed"}})
+    with pytest.raises(ValueError, match=r"asd\.runs\.folder\.RunFolder.* not an? (Method|Input)"):
+        asd.load_run(run.path)
+
+
+def test_a_scorer_that_is_none_is_refused(run: RunFolder) -> None:
+    path = run.scores("cosine") / "manifest.json"
+    manifest = json.loads(path.read_text())
+    manifest["scorer"] = {"_target_": "asd.runs.folder.RunFolder", "path": "executed"}
+    path.write_text(json.dumps(manifest))
+    with pytest.raises(ValueError, match=r"scorer\._target_=asd\.runs\.folder\.RunFolder: not a Scorer"):
+        asd.load_run(run.path).score(next(Path("data").rglob("*.wav")))
+
+
+@pytest.mark.parametrize("target", ["torch.hub.load", "torch.nn.modules.module.warnings.warn"])
+def test_going_on_trusts_no_more_than_what_is_typed(trained: RunFolder, job: Job, target: str) -> None:
+    """The optimizer is named by every command line: it is of torch, of which nothing else follows."""
+    config = job("train")  # composed after the forgery, it would be refused as another configuration
+    trained.manifest.unlink()
+    trained.write_config(trained.read_config() | {"input": {"_target_": target, "name": "x"}})
+    with pytest.raises(ValueError, match=r"config\.yaml: input.*(code of the package torch|not a class of torch)"):
+        train(config)
+
+
+@pytest.mark.parametrize("name", ["../../x", "/etc", "..", ".", "a/b", "cosine\n", ""])
+def test_a_scorer_is_named_within_the_run(run: RunFolder, name: str) -> None:
+    with pytest.raises(ValueError, match="the name of a folder under"):
+        asd.load_run(run.path, scorer=name)
+
+
 def test_a_scorer_of_others_is_refused(run: RunFolder) -> None:
     path = run.scores("cosine") / "manifest.json"
     manifest = json.loads(path.read_text())
@@ -237,17 +271,6 @@ def test_a_malicious_cache_is_made_again(workplace: Path, write: Callable[[Path]
     open_bank()
     assert bank.read_bytes() == samples
     assert not EXECUTED.exists()
-
-
-def test_a_cache_with_impossible_lengths_is_made_again(workplace: Path) -> None:
-    table = scan_machine(Path("data"), "fan")
-    open_bank = partial(WaveformBank.open, table, Path("cache"), Decoding(16_000, 1), progress=False)
-    bank = open_bank().file
-    assert bank is not None
-    content, lengths = bank.read_bytes(), np.full(len(table), 2**62, np.int64)  # whose sum is 0 in 64 bits
-    bank.write_bytes(content[: -16 - 16 * len(table)] + lengths.tobytes() + content[-16 - 8 * len(table) :])
-    open_bank()
-    assert bank.read_bytes() == content
 
 
 @pytest.mark.parametrize("write", [evil_pickle, evil_yaml, lambda path: path.write_text('["a"]')])

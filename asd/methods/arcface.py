@@ -21,7 +21,7 @@ from asd.config.components import (
     SpectrogramSettings,
     one_of,
 )
-from asd.config.instantiate import instantiate
+from asd.config.instantiate import find_code, instantiate
 from asd.config.schema import BackboneComponent, MixupConfig, RunConfig, SpeedConfig
 from asd.data.clips import ClipTable
 from asd.methods.method import Extractor, Method
@@ -67,6 +67,11 @@ class ArcFaceMethod(Method[ArcFaceConfig]):
     @cached_property
     def input(self) -> Input:
         """Windows of waveform to pieces."""
+        from asd.features.input import Input
+
+        code = find_code(self.config.input, "input")
+        if isinstance(code, type) and not issubclass(code, Input):
+            raise ValueError(f"input._target_={self.config.input.target}: not an Input (asd/features/input.py)")
         found: Input = instantiate(self.config.input, "input")
         return found
 

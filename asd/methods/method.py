@@ -76,6 +76,11 @@ class ScorerChoice:
 
     def build(self) -> Scorer:
         """A scorer that has learned nothing yet."""
+        from asd.scoring.scorer import Scorer
+
+        code = find_code(self.component, "scorer")
+        if isinstance(code, type) and not issubclass(code, Scorer):
+            raise ValueError(f"scorer._target_={self.component.target}: not a Scorer (asd/scoring/scorer.py)")
         scorer: Scorer = instantiate(self.component, "scorer")
         return scorer
 
