@@ -74,10 +74,10 @@ class EpochRecord(pl.Callback):
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Writes the line."""
         assert isinstance(pl_module, TrainingModule)
+        figures = pl_module.compute()  # waits for a GPU that is still at work: before the clock is read
+        pl_module.reset()
         seconds = time.monotonic() - self.started
         pieces = (trainer.global_step - self.first_step) * pl_module.pieces_per_step
-        figures = pl_module.compute()
-        pl_module.reset()
         line = {
             "epoch": trainer.current_epoch,
             "step": trainer.global_step,

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import torch
 import yaml
 
 from asd.experiment import train
+from asd.models.module import TrainingModule
 from asd.runs.checkpoint import load_checkpoint
 from asd.runs.folder import RunFolder
 from asd.runs.manifest import is_done
@@ -48,6 +50,18 @@ def test_a_run_leaves_its_folder(workplace: Path, job: Job) -> None:
     assert {"epoch", "loss", "accuracy", "lr", "pieces_per_second"} <= lines[0].keys()
     assert lines[-1]["lr"] == pytest.approx(0, abs=1e-9)  # the schedule ends at max_steps
     assert (run.path / "metrics.csv").read_text().count("\n") == 3
+
+
+def test_an_epoch_lasts_until_its_device_is_done(workplace: Path, job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    def compute_late(module: TrainingModule, **asked: Any) -> dict[str, float]:
+        time.sleep(0.3)  # as reading a sum does on a GPU with steps still to take
+        return compute(module, **asked)
+
+    compute = TrainingModule.compute
+    monkeypatch.setattr(TrainingModule, "compute", compute_late)
+    lines = read_record(train(job("train", "trainer.max_steps=3")))
+    assert all(line["seconds"] >= 0.3 for line in lines)
+    assert lines[-1]["pieces_per_second"] <= 4 / 0.3  # one step of four
 
 
 def test_a_checkpoint_is_plain_and_says_what_it_is(trained: RunFolder) -> None:
