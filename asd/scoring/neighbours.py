@@ -23,6 +23,7 @@ ReferenceChoice = Literal["both", "source", "target", "nearest"]
 
 MAX_BLOCK = 64  # pieces of one matrix product; a longer clip takes several
 AT_ONCE = 320  # pieces whose cosines are in memory together, for each thread
+ROW = 16  # float32 numbers in 64 bytes
 STRIP = 2048  # references that stay in a core's cache while those pieces are compared with them
 
 
@@ -218,23 +219,27 @@ def _search(
     blocks: list[Block], references: References, n_neighbors: int
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """1 − mean of the K largest cosines (pieces,) and the clips they belong to (pieces, K)."""
-    largest, indices = [], []
-    for cosine, own_clip in zip(_cosines(blocks, references.unit), (block.own_clip for block in blocks), strict=True):
-        _leave_out(own_clip, cosine, references, n_neighbors)
-        values, index = largest_of_many(cosine, n_neighbors)
-        largest.append(values)
-        indices.append(index)
+    cosines = _cosines(blocks, references.unit)
+    for block, cosine in zip(blocks, cosines.split([len(block.unit) for block in blocks]), strict=True):
+        _leave_out(block.own_clip, cosine, references, n_neighbors)
+    # Of all blocks together: many small calls from many threads wait for each other in Python.
+    largest, indices = largest_of_many(cosines, n_neighbors)
     # float64: next to 1 a float32 cosine has steps of 6e-8, their sum should not add its own
-    scores = 1 - torch.cat(largest).cpu().numpy().astype(np.float64).mean(axis=1)
-    return scores, references.clip[torch.cat(indices)].cpu().numpy().astype(np.int64)
+    scores = 1 - largest.cpu().numpy().astype(np.float64).mean(axis=1)
+    return scores, references.clip[indices].cpu().numpy().astype(np.int64)
 
 
-def _cosines(blocks: list[Block], references: Tensor) -> list[Tensor]:
-    """The cosines (pieces, references) of each block, every block in products of its own."""
-    cosines = [block.unit.new_empty(len(block.unit), len(references)) for block in blocks]
+def _cosines(blocks: list[Block], references: Tensor) -> Tensor:
+    """The cosines (pieces, references) of all blocks, every block in products of its own.
+
+    Each row begins at a multiple of 64 bytes, so that a product is the same computation wherever its block stands.
+    """
+    n_pieces = [len(block.unit) for block in blocks]
+    width = -(-len(references) // ROW) * ROW
+    cosines = references.new_empty(sum(n_pieces), width)[:, : len(references)]
     for first in range(0, len(references), STRIP):
         strip = references[first : first + STRIP].T
-        for block, cosine in zip(blocks, cosines, strict=True):
+        for block, cosine in zip(blocks, cosines.split(n_pieces), strict=True):
             torch.mm(block.unit, strip, out=cosine[:, first : first + STRIP])
     return cosines
 
