@@ -251,18 +251,12 @@ def score_logmel_neighbours(config: EvaluateConfig) -> None:
         clips = open_clips(run, method, config)
         table, bank = clips.table, clips.bank
         rows = track(range(len(bank)), f"log-mel of {machine}", show=config.progress)
-        features = np.stack([mean_log_mel(whole_clip(bank, row), method.sample_rate) for row in rows])
+        features = np.stack([mean_log_mel(bank.waveform(row), method.sample_rate) for row in rows])
         scores = np.empty(len(table))
         for section in np.unique(table.section):
             here = np.flatnonzero(table.section == section)
             scores[here] = nearest_distance(features[here], table.is_train[here])
         write_scores(logmel_scores(config.name, machine), ScoreTable.of_clips(table, scores))
-
-
-def whole_clip(bank: WaveformBank, clip: int) -> NDArray[np.float32]:
-    """The waveform of a clip, (samples,), in [−1, 1)."""
-    row = torch.tensor([clip])
-    return bank.windows(row, torch.zeros_like(row), int(bank.lengths[clip]), pad="zeros")[0].numpy()
 
 
 def choose_device(accelerator: str) -> torch.device:

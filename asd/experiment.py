@@ -23,7 +23,7 @@ from asd.methods.method import Method, build_method, config_of, targets_in
 from asd.models.module import TrainingModule
 from asd.models.sync_batchnorm import synchronise
 from asd.report.summary import summary_table
-from asd.runs.checkpoint import load_checkpoint, newest_checkpoint
+from asd.runs.checkpoint import Kept, load_checkpoint, newest_checkpoint
 from asd.runs.excluded import keep_skipped, write_skipped
 from asd.runs.folder import RunFolder
 from asd.runs.lock import Lock
@@ -37,7 +37,7 @@ from asd.system.files import remove_leftovers
 from asd.system.interruption import Interruption, interruptible
 from asd.system.memory import is_out_of_memory, keep_reserve, make_room
 from asd.system.progress import say
-from asd.training.checkpoint import KeepLast
+from asd.training.checkpoint import KeepLast, keep_untrained
 from asd.training.nonfinite import FiniteLoss
 from asd.training.progress_bar import TrainingBar
 from asd.training.record import EpochRecord, RecordLogger
@@ -182,12 +182,19 @@ def fit(
     )
     clips.announce()
     keep_skipped(run, clips.skipped)
-    table, data = clips.table, method.datamodule(clips.table, clips.bank)
-    n_steps = length(config.trainer, data.plan.n_steps_per_epoch)
+    table = clips.table
+    data = method.datamodule(table, clips.bank) if config.trainer.max_steps != 0 else None
+    n_steps = length(config.trainer, data.plan.n_steps_per_epoch) if data else 0
     module = method.module(table, n_steps, phase1)
     content = clips.bank.fingerprint(table, table.is_train)
     identity = {"sections": table.sections, "frozen": module.frozen_names, "content": content}
-    run_trainer(run, config, table, data, module, identity, parts=parts, interruption=interruption, lock=lock)
+    if data:
+        run_trainer(run, config, table, data, module, identity, parts=parts, interruption=interruption, lock=lock)
+    elif rank() == 0:
+        say(f"nothing to train, {run.path}: {describe(module, table)}")
+        checkpoint_to_go_on_from(run, content)
+        lock.check()
+        keep_untrained(run, module, {"config": config.plain(), **identity})
     if rank() == 0:
         finish(run, config, module, skipped=clips.skipped, content=content)
 
@@ -238,14 +245,7 @@ def run_trainer(
     )
     if trainer.world_size > 1:
         synchronise(module)
-    kept = newest_checkpoint(run)
-    if kept and kept.path != run.checkpoint:
-        run.checkpoint.unlink(missing_ok=True)  # damaged: it must not take the place of the good one before
-    if kept and kept.content not in (None, identity["content"]):
-        raise ValueError(
-            f"{run.path} began with other sound under the same names of training clips: bring it back, or give "
-            "overwrite=true to train with what is there now"
-        )
+    kept = checkpoint_to_go_on_from(run, identity["content"])
     if rank() == 0:
         start = f"going on at step {kept.step} with" if kept else "training"
         say(f"{start} {run.path}: {describe(module, table)}")
@@ -254,6 +254,23 @@ def run_trainer(
             trainer.fit(module, data, ckpt_path=kept.path if kept else None, weights_only=True)
     finally:
         interruption.patient = False
+
+
+def checkpoint_to_go_on_from(run: RunFolder, content: str) -> Kept | None:
+    """The newest checkpoint that loads, if there is one.
+
+    Raises:
+        ValueError: It was made with other training clips than those of this content.
+    """
+    kept = newest_checkpoint(run)
+    if kept and kept.path != run.checkpoint:
+        run.checkpoint.unlink(missing_ok=True)  # damaged: it must not take the place of the good one before
+    if kept and kept.content not in (None, content):
+        raise ValueError(
+            f"{run.path} began with other sound under the same names of training clips: bring it back, or give "
+            "overwrite=true to train with what is there now"
+        )
+    return kept
 
 
 def clips_of(table: ClipTable, indices: Any) -> list[str]:
@@ -272,7 +289,7 @@ def finish(
     run: RunFolder, config: RunConfig, module: TrainingModule, *, skipped: Mapping[str, str], content: str
 ) -> None:
     """Writes the manifest, with a digest of the training clips' content: from now on the run counts as done."""
-    last = last_line(run)
+    last = last_line(run) if module.n_steps else {"step": 0}
     write_manifest(
         run.manifest,
         {"config.yaml": run.config, "checkpoints/last.ckpt": run.checkpoint, **write_skipped(run.path, skipped)},
@@ -282,5 +299,5 @@ def finish(
         parts=module.part_names,
         last_epoch=last,
     )
-    write_status(run, "done", epoch=last["epoch"], step=last["step"])
+    write_status(run, "done", epoch=last.get("epoch"), step=last["step"])
     say(summary_table([run]))

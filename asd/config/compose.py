@@ -180,7 +180,8 @@ def owners_of(key: str) -> list[str]:
 
 def belongs(key: str, owners: Sequence[str], asked: str) -> str:
     """What to say of a key that other methods have."""
-    return f"{key} belongs to method={' and '.join(owners)}, not to {asked}: network, input and loss are its own"
+    its_own = "its scorer is one of evaluate.py" if key.startswith("scorer") else "network, input and loss are its own"
+    return f"{key} belongs to method={' and '.join(owners)}, not to {asked}: {its_own}"
 
 
 def unknown_key(key: str, script: str, words: Sequence[str]) -> str:

@@ -173,11 +173,11 @@ def groups(path: Path) -> tuple[str, ...]:
 def _groups(path: Path, conf: Path) -> Iterator[str]:
     for entry in (yaml.safe_load(path.read_text(encoding="utf-8")) or {}).get("defaults", []):
         if isinstance(entry, dict):
-            ((group, choice),) = entry.items()
+            (group,) = entry
             if not group.startswith("override"):
                 yield group.removeprefix("optional ").lstrip("/")
-                if choice is not None:  # which may itself choose from groups
-                    yield from _groups(conf / group.lstrip("/") / f"{choice}.yaml", conf)
+                for each in sorted((conf / group.lstrip("/")).glob("*.yaml")):  # which may itself choose from groups
+                    yield from _groups(each, conf)
         elif entry != "_self_":
             yield from _groups(path.with_name(f"{entry}.yaml"), conf)
 

@@ -77,7 +77,9 @@ class TrainerConfig(Settings):
     """
 
     max_epochs: Length = Field(description="length of the training; -1: not given")
-    max_steps: Length = Field(description="length in steps, instead of epochs; -1: not given")
+    max_steps: Annotated[int, Ge(0)] | Literal[-1] = Field(
+        description="length in steps, instead of epochs; 0: the network stays as it starts; -1: not given"
+    )
     accelerator: Literal["auto", "cpu", "gpu", "cuda", "mps"] = Field(description="what computes")
     devices: Count | Literal[-1, "auto"] | Annotated[list[Annotated[int, Ge(0)]], MinLen(1)] = Field(
         description="how many devices train one run, or which"
@@ -105,7 +107,7 @@ class TrainerConfig(Settings):
         if self.max_epochs < 0 and self.max_steps < 0:
             problems.append(
                 "trainer.max_epochs=-1 and trainer.max_steps=-1: a training needs a length; "
-                "give one of them, at least 1"
+                "give one of them, at least 1 (trainer.max_steps=0 trains nothing)"
             )
         if self.accelerator == "cpu" and str(self.precision).startswith("16"):
             problems.append(

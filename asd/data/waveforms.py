@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from asd.data.bad_clips import clips_key, refuse
@@ -132,6 +133,11 @@ class WaveformBank:
         """Windows of clips as waveforms of full scale 1, float32; arguments as of `raw_windows`."""
         raw = self.raw_windows(clip, first_sample, length, pad=pad, clip_length=clip_length)
         return raw.float().mul_(1 / FULL_SCALE)
+
+    def waveform(self, clip: int) -> NDArray[np.float32]:
+        """The waveform of a whole clip, (samples,), in [−1, 1)."""
+        row = torch.tensor([clip])
+        return self.windows(row, torch.zeros_like(row), int(self.lengths[clip]), pad="zeros")[0].cpu().numpy()
 
     def raw_windows(
         self, clip: Tensor, first_sample: Tensor, length: int, *, pad: str, clip_length: Tensor | None = None

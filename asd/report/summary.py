@@ -16,10 +16,11 @@ def summary_table(runs: Sequence[RunFolder]) -> str:
 
 
 def cells(run: RunFolder) -> tuple[str, ...]:
-    """The cells of a run's line."""
+    """The cells of a run's line; one that trained nothing has no record."""
     record = read_record(run)
-    last = record[-1]
+    last = record[-1] if record else {"step": 0}
     took = duration(sum(line.get("seconds", 0.0) for line in record))
     accuracy = f"{last['accuracy']:.1%}" if "accuracy" in last else "–"
+    loss = f"{last['loss']:.4f}" if "loss" in last else "–"
     name = f"{run.machine}/{run.system}"
-    return (name, f"{last['step']:,}", f"{last['loss']:.4f}", accuracy, took, f"{run.path}/")
+    return (name, f"{last['step']:,}", loss, accuracy, took, f"{run.path}/")

@@ -123,6 +123,19 @@ class KeepLast(pl.callbacks.Checkpoint):
         begin_epoch(checkpoint["loops"]["fit_loop"], checkpoint["epoch"])
 
 
+def keep_untrained(run: RunFolder, module: pl.LightningModule, identity: Mapping[str, Any]) -> None:
+    """Keeps a network as it starts, as what a training of no steps ends with.
+
+    Args:
+        run: The folder of the run.
+        module: Holds the network.
+        identity: As of `KeepLast`.
+    """
+    about = {"format": FORMAT, **identity, "is_finished": True}
+    checkpoint = {"epoch": 0, "global_step": 0, "state_dict": module.state_dict(), "asd": about}
+    AtomicCheckpointIO().save_checkpoint(checkpoint, run.checkpoint)
+
+
 def agreed(trainer: pl.Trainer, decision: bool) -> bool:
     """Whether any of the processes that train together wants it; all must save together or none."""
     return trainer.strategy.reduce_boolean_decision(decision, all=False) if trainer.world_size > 1 else decision

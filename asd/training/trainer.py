@@ -18,7 +18,7 @@ from asd.training.checkpoint import AtomicCheckpointIO
 
 def length(trainer: TrainerConfig, n_steps_per_epoch: int) -> int:
     """The steps of a training: max_steps where it is given, else max_epochs."""
-    return trainer.max_steps if trainer.max_steps > 0 else trainer.max_epochs * n_steps_per_epoch
+    return trainer.max_steps if trainer.max_steps >= 0 else trainer.max_epochs * n_steps_per_epoch
 
 
 def own_callbacks(config: RunConfig) -> list[pl.Callback]:

@@ -44,6 +44,7 @@ TRAIN = [
     ("train.py loss=null", r"loss=None: no such choice.*arcface"),
     ("train.py loss=../loss/arcface", r"loss=\.\./loss/arcface: no such choice.*arcface"),
     ("train.py experiment=smok", r"experiment=smok: no such choice.*smoke"),
+    ("train.py machine=fan scorer=lof", r"not to method=arcface: its scorer is one of evaluate\.py"),
     ("train.py freeze=arcface", r"freeze: train\.py has no such group\. It is a group of finetune\.py"),
     ("train.py backbone@extra=small", r"backbone@extra: a group has one place; give backbone=CHOICE"),
     # the grammar

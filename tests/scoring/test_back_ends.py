@@ -18,6 +18,7 @@ from asd.scoring.cross_fitted import folds
 from asd.scoring.density import LocalDensity, LocalOutlierFactor
 from asd.scoring.distributions import GaussianMixture, Mahalanobis, PcaResidual
 from asd.scoring.domain_neighbours import DomainNeighbours
+from asd.scoring.euclidean import EuclideanNeighbours
 from asd.scoring.fusion import Fusion
 from asd.scoring.neighbours import ScorerSettings, SectionPieces, score_section, unit_embeddings
 from asd.scoring.scorer import NO_REFERENCE, ClipPieces, Scorer
@@ -35,6 +36,7 @@ SCORERS: dict[str, Callable[[], Scorer]] = {
     "diagonal mixture": lambda: GaussianMixture(n_components=1),
     "pca": lambda: PcaResidual(explained=0.7),
     "density": lambda: LocalDensity(n_neighbors=5),
+    "nearest": lambda: EuclideanNeighbours(n_neighbors=2),
     "lof": lambda: LocalOutlierFactor(n_neighbors=6),
     "fusion": lambda: Fusion(scorers=[CosineNeighbours(n_neighbors=3), Mahalanobis()]),
     "minimum": lambda: Fusion(scorers=[LocalDensity(), PcaResidual(explained=0.7)], how="minimum", aggregation="max"),
@@ -371,6 +373,21 @@ def test_equal_references_have_a_finite_score() -> None:
         Mahalanobis().fit(same)
 
 
+def test_euclidean_neighbours_against_a_plain_loop() -> None:
+    train = replace(TRAIN, embedding=3 * TRAIN.embedding)  # their length counts
+    scorer = EuclideanNeighbours(n_neighbors=3)
+    scorer.fit(train)
+    found = scorer.score_pieces(train, ALL)
+    for piece, clip in enumerate(train.clip):
+        others = [
+            (math.dist(train.embedding[piece].double(), train.embedding[row].double()), int(train.clip[row]))
+            for row in np.flatnonzero(train.clip != clip)
+        ]
+        nearest = sorted(others)[:3]
+        assert found.score[piece] == pytest.approx(np.mean([distance for distance, _ in nearest]))
+        assert found.nearest[piece].tolist() == [number for _, number in nearest]
+
+
 @pytest.mark.parametrize("how", ["minimum", "mean"])
 def test_fusion_against_a_plain_loop(how: Any) -> None:
     def members() -> list[Scorer]:
@@ -401,6 +418,8 @@ def test_folds_deal_out_each_domain() -> None:
 def test_too_few_neighbours_are_named() -> None:
     with pytest.raises(ValueError, match=r"fan section 02: 4 training pieces besides those of two clips, but 20"):
         LocalOutlierFactor().fit(part(TRAIN, [0, 1, 2]))
+    with pytest.raises(ValueError, match=r"fan section 02: 4 training pieces besides those of one clip, but 5"):
+        EuclideanNeighbours(n_neighbors=5).fit(part(TRAIN, [0, 1]))
     scorer = DomainNeighbours(n_neighbors=5)
     scorer.fit(part(TRAIN, [0, 1]))
     with pytest.raises(ValueError, match="no domain has 5 training pieces besides a clip's own"):
@@ -414,6 +433,7 @@ def test_too_few_neighbours_are_named() -> None:
     [
         (lambda: CosineNeighbours(n_neighbors=0), "n_neighbors is 0"),
         (lambda: CosineNeighbours(n_neighbors=1, aggregation="sum"), "scorer.aggregation=sum: give mean or max"),
+        (lambda: EuclideanNeighbours(n_neighbors=0), "scorer.n_neighbors=0: give 1 or more"),
         (lambda: DomainNeighbours(n_neighbors=0), "scorer.n_neighbors=0"),
         (lambda: DomainNeighbours(enlarge="more"), "scorer.enlarge=more: give none, smote or mixed"),
         (lambda: DomainNeighbours(up_to=-1), "scorer.up_to=-1"),
