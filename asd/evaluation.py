@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from asd.config.instantiate import code_identity
 from asd.config.schema import EvaluateConfig, RunConfig
 from asd.data.bad_clips import Usable, read_clips
 from asd.data.clips import ClipTable
@@ -17,6 +18,7 @@ from asd.data.readers.configured import reader_of
 from asd.data.recordings import open_recordings
 from asd.data.waveforms import WaveformBank
 from asd.inference.references import StoredReferences
+from asd.inference.stored_features import FeatureStore
 from asd.methods.method import Extractor, Method, ScorerChoice, build_method, config_of
 from asd.models.embedder import PRECISIONS, name_of
 from asd.report.collect import logmel_scores, write_results
@@ -26,7 +28,7 @@ from asd.runs.checkpoint import load_checkpoint
 from asd.runs.excluded import refuse_other_training, write_skipped
 from asd.runs.folder import RunFolder, find_runs
 from asd.runs.lock import hold
-from asd.runs.manifest import is_done, read_manifest, sha256, write_manifest
+from asd.runs.manifest import code_version, is_done, read_manifest, sha256, write_manifest
 from asd.runs.scores import ScoreTable, write_scores
 from asd.scoring.logmel import mean_log_mel, nearest_distance
 from asd.scoring.scorer import NO_REFERENCE, ClipPieces, Scores
@@ -114,7 +116,21 @@ def score_run(run: RunFolder, method: Method[RunConfig], choice: ScorerChoice, c
         refuse_other_references(run, choice, extractor)
     table, bank = clips.table, place(clips.bank, "auto", device, workers=0)
     title = f"embedding {run.machine}/{run.system}"
-    features = list(track(extractor.extract_all(bank), title, total=len(bank), show=config.progress))
+    store = FeatureStore.of_run(
+        run,
+        Path(config.data.cache),
+        checkpoint=sha256(run.checkpoint),
+        clips=clips.bank.fingerprint(table),
+        order=table.path.tolist(),
+        stride=choice.stride,
+        precision=name_of(extractor.precision),
+        device=device.type,
+        code=code_identity(method.components),
+        versions=code_version(),
+    )
+    features = store.get(
+        lambda: track(extractor.extract_all(bank), title, total=len(bank), show=config.progress), anew=config.overwrite
+    )
     scores = score_sections(table, features, choice, config.progress)
     folder = run.scores(choice.name)
     files = {"scores.csv": folder / "scores.csv", "pieces.npz": folder / "pieces.npz"}
