@@ -12,6 +12,7 @@ from torch import Tensor
 
 from asd.evaluation import evaluate
 from asd.inference.stored_features import FeatureStore
+from asd.launch.script import preflight
 from asd.models.embedder import Embedder
 from asd.runs.folder import RunFolder
 from asd.runs.scores import read_scores
@@ -47,6 +48,14 @@ def test_another_scorer_needs_no_network(trained: RunFolder, job: Job, embedded:
     assert (trained.scores("mahalanobis") / "scores.csv").read_bytes() == before
 
 
+def test_several_scorers_are_one_call(trained: RunFolder, embedded: list[int]) -> None:
+    words = ["-m", "scorer=cosine,mahalanobis,pca", "progress=false", "accelerator=cpu"]
+    for config in preflight("evaluate", words).configs:
+        evaluate(config)
+    assert embedded == [28]
+    assert sorted(path.name for path in trained.scores("x").parent.iterdir()) == ["cosine", "mahalanobis", "pca"]
+
+
 def test_overwriting_computes_anew(trained: RunFolder, job: Job, embedded: list[int]) -> None:
     evaluate(job("evaluate"))
     evaluate(job("evaluate", "overwrite=true"))
@@ -64,11 +73,11 @@ def test_a_test_clip_with_other_sound_computes_anew(trained: RunFolder, job: Job
     evaluate(job("evaluate"))
     clip = next(Path("data").rglob("*source_test_normal_0000.wav"))
     clip.write_bytes(clip.read_bytes()[:-2] + b"\x11\x05")
-    row = next(r for r, path in enumerate(read_scores(trained.scores("cosine") / "scores.csv").clip) if clip.name in path)
-    before = read_scores(trained.scores("cosine") / "scores.csv").score[row]
+    known = read_scores(trained.scores("cosine") / "scores.csv")
+    row = next(row for row, path in enumerate(known.clip) if clip.name in path)
     evaluate(job("evaluate", "scorer.name=again"))
     assert embedded == [28, 28]
-    assert read_scores(trained.scores("again") / "scores.csv").score[row] != before
+    assert read_scores(trained.scores("again") / "scores.csv").score[row] != known.score[row]
 
 
 def test_a_damaged_file_is_said_and_replaced(
