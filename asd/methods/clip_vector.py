@@ -38,8 +38,8 @@ class ClipVectorConfig(RunConfig):
         """There is no training to have a length."""
         if self.trainer.max_steps != 0 or self.trainer.max_epochs != -1:
             raise ValueError(
-                f"trainer.max_epochs={self.trainer.max_epochs}, trainer.max_steps={self.trainer.max_steps}: this method "
-                "trains nothing; leave both out"
+                f"trainer.max_epochs={self.trainer.max_epochs}, trainer.max_steps={self.trainer.max_steps}: "
+                "this method trains nothing; leave both out"
             )
         return self
 

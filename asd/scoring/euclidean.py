@@ -1,4 +1,4 @@
-"""Euclidean distance to the nearest training pieces, for features whose length means something, such as levels in dB."""
+"""Euclidean distance to the nearest training pieces, for features whose length means something, such as decibels."""
 
 from collections.abc import Mapping
 
