@@ -64,19 +64,19 @@ def only(server: WandbServer) -> SentRun:
 
 @pytest.mark.ci
 def test_a_killed_and_resumed_run_arrives_once_and_whole(server: WandbServer, start: Callable) -> None:
-    settings = ["trainer.max_steps=2000", "save.every_n_steps=25"]
+    settings = ["trainer.max_steps=600", "save.every_n_steps=25"]
     with start(*settings) as process:
         wait_for(lambda: any(len(run.history) > 25 for run in server.runs.values()), process)
         process.send_signal(signal.SIGKILL)
         process.communicate()
     before = len(only(server).history)
     with start(*settings) as process:
-        said, _ = process.communicate(timeout=200)
+        said, _ = process.communicate(timeout=400)
     assert process.returncode == 0, said
     run, record = only(server), read_record(RUN)
     assert [line["trainer/global_step"] for line in run.history] == [line["step"] for line in record]
     assert [line["train/loss"] for line in run.history] == [line["loss"] for line in record]
-    assert len(run.history) == 1000 > before
+    assert len(run.history) == 300 > before
     assert (run.facts["groupName"], run.facts["jobType"]) == ("smoke", "train")
     assert run.facts["displayName"] == "fan/small-512x32-s0/train"
     assert json.loads(run.facts["config"])["machine"]["value"] == "fan"
@@ -87,7 +87,7 @@ def test_a_network_that_goes_away_does_not_stop_a_training(server: WandbServer, 
     with start("trainer.max_steps=400") as process:
         wait_for(lambda: any(run.history for run in server.runs.values()), process)
         server.close()
-        said, _ = process.communicate(timeout=200)
+        said, _ = process.communicate(timeout=400)
     assert process.returncode == 0, said
     assert said.count("W&B failed (TimeoutError: Timed out finishing run.): going on without it.") == 1
     assert len(read_record(RUN)) == 200
