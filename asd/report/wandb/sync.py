@@ -70,7 +70,7 @@ def find_mirrors(name: str, settings: Mapping[str, Any]) -> Iterator[tuple[Path,
 def send_training(run: RunFolder, settings: Mapping[str, Any]) -> None:
     """A training from its metrics.jsonl."""
     config, lines = upgrade(run.read_config()), read_record(run)
-    if not lines and not is_done(run):  # a training of no steps has none
+    if not lines and config["trainer"].get("max_steps") != 0:  # a training of no steps has none
         raise ValueError(f"{run.metrics} holds no epoch yet")
     mirror = WandbRun(training_identity(run, config), logger_settings(config, settings), resume=False)
     for line in lines:
