@@ -24,6 +24,7 @@ from asd.models.embedder import PRECISIONS, name_of
 from asd.report.collect import logmel_scores, write_results
 from asd.report.scored import Scoring
 from asd.report.wandb.evaluation import mirror_results
+from asd.report.wandb.runs import Destination
 from asd.runs.checkpoint import load_checkpoint
 from asd.runs.excluded import refuse_other_training, write_skipped
 from asd.runs.folder import RunFolder, find_runs
@@ -63,16 +64,18 @@ def evaluate(config: EvaluateConfig) -> None:
     chosen = partial(scoring_of, config=config)
     write_results(config.name, chosen, ensemble=config.ensemble, seed=config.seed, phase=config.phase)
     if mirror := config.logger.get("wandb"):
-        mirror_results(config.name, chosen, mirror.arguments, machines=config.machines, root=config.data.root)
+        mirror_results(
+            config.name, chosen, Destination(**mirror.arguments), machines=config.machines, root=config.data.root
+        )
 
 
 def scoring_of(run: RunFolder, config: EvaluateConfig) -> Scoring:
     """Which of a finished run's scores the results show, and what they say of it."""
     method = build_method(config_of(run, config.trust))
     choice = method.scorer(config)
-    formula = choice.settings.get("formula")
+    formula = choice.arguments.get("formula")
     note = "" if method.IN_ENSEMBLES else ", ".join(filter(None, (method.TITLE, formula)))
-    return Scoring(choice.name, choice.settings, note, joins=method.IN_ENSEMBLES)
+    return Scoring(choice.name, choice.arguments, note, joins=method.IN_ENSEMBLES)
 
 
 def is_scored(run: RunFolder, choice: ScorerChoice, config: EvaluateConfig) -> bool:
@@ -93,12 +96,12 @@ def is_scored(run: RunFolder, choice: ScorerChoice, config: EvaluateConfig) -> b
         raise ValueError(
             f"{folder} holds scores of embeddings in {made_in}: give overwrite=true to make them in precision={asked}"
         )
-    if manifest["scorer"] != choice.settings:
-        keys = sorted(manifest["scorer"].keys() | choice.settings.keys())
+    if manifest["scorer"] != choice.arguments:
+        keys = sorted(manifest["scorer"].keys() | choice.arguments.keys())
         differing = [
-            f"{key}: {manifest['scorer'].get(key)} → {choice.settings.get(key)}"
+            f"{key}: {manifest['scorer'].get(key)} → {choice.arguments.get(key)}"
             for key in keys
-            if manifest["scorer"].get(key) != choice.settings.get(key)
+            if manifest["scorer"].get(key) != choice.arguments.get(key)
         ]
         raise ValueError(
             f"{folder} holds scores of other settings ({', '.join(differing)}): "
@@ -142,7 +145,7 @@ def score_run(run: RunFolder, method: Method[RunConfig], choice: ScorerChoice, c
     write_manifest(
         folder / "manifest.json",
         {**files, **write_skipped(folder, clips.skipped)},
-        scorer=choice.settings,
+        scorer=choice.arguments,
         checkpoint=sha256(run.checkpoint),
         precision=name_of(extractor.precision),
         data=method.config.data.fingerprint,

@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from asd.runs.folder import OUTPUTS, RunFolder, find_runs
+from asd.runs.recorded import RecordedConfig
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -23,11 +24,11 @@ def make_workspace(options: argparse.Namespace) -> int:
         from asd.report.wandb import workspace
     except ImportError as error:
         raise ValueError(f"workspaces need one more package, pip install 'asd[dashboard]' ({error})") from None
-    from asd.report.wandb.sync import logger_settings
+    from asd.report.wandb.sync import destination_of
 
     asked = {"project": options.project, "entity": options.entity}
-    logger = logger_settings(runs[0].read_config(), asked)
-    where = {"project": logger["project"], "entity": logger["entity"] or ""}
+    destination = destination_of(RecordedConfig.read(runs[0]), asked)
+    where = {"project": destination.project, "entity": destination.entity or ""}
     if RunFolder(options.folder).config.is_file():
         made = workspace.run_workspace(runs[0], **where)
     else:

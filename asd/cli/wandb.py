@@ -32,8 +32,8 @@ def sync_grids(options: argparse.Namespace) -> int:
     mode = "offline" if options.offline else "online"
     if not options.dry_run and mode == "online" and choose_mode("auto") != "online":
         raise ValueError("nothing can be sent without a W&B account: wandb login first, or record with --offline")
-    settings = {key: getattr(options, key) for key in ("project", "entity", "clips_mb")}
-    failures = sync(names, {**settings, "mode": mode}, dry_run=options.dry_run)
+    asked = {key: getattr(options, key) for key in ("project", "entity", "clips_mb")}
+    failures = sync(names, {**asked, "mode": mode}, dry_run=options.dry_run)
     if failures:
         print(f"{len(failures)} could not be sent:", file=sys.stderr)
         for name, why in failures.items():

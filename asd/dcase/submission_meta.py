@@ -5,15 +5,18 @@ figures per domain are those of later editions; that 2021 had the same could not
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from asd.config.upgrade import upgrade
+from asd.config.components import Component
+from asd.config.instantiate import find_code
+from asd.config.trust import require_trusted
 from asd.dcase.official import FIGURES, official_rows
 from asd.dcase.submission_entries import Entry, Order, in_part
 from asd.runs.checkpoint import load_checkpoint
 from asd.runs.folder import RunFolder
+from asd.runs.recorded import RecordedConfig
 from asd.scoring.metrics import Rule, hmean, scorable, section_rows
 from asd.scoring.thresholds import decide
 
@@ -65,7 +68,7 @@ def parse_author(text: str) -> Author:
 def describe(order: Order, entries: Mapping[str, Entry], authors: Sequence[Author], rule: Rule) -> dict[str, Any]:
     """The whole description, plain values; null where the runs cannot tell."""
     members = [entry.members for entry in entries.values()]
-    configs = [upgrade(run.read_config()) for runs in members for run in runs]
+    configs = [RecordedConfig.read(run) for runs in members for run in runs]
     results = {
         machine: found for machine, entry in entries.items() if (found := development_figures(machine, entry, rule))
     }
@@ -100,27 +103,37 @@ def describe_author(author: Author, corresponding: bool) -> dict[str, Any]:
     return {**fields, "affiliation": affiliation}
 
 
-def describe_system(order: Order, configs: Iterable[Mapping[str, Any]], n_members: int) -> dict[str, Any]:
+def describe_system(order: Order, configs: Sequence[RecordedConfig], n_members: int) -> dict[str, Any]:
     """General tags, each a comma-separated list over all members."""
-    configs = list(configs)
-    rates = {f"{config['input']['sample_rate'] / 1000:g}kHz" for config in configs}
-    mixes = any((config.get("mixup") or {}).get("probability") for config in configs)
-    methods = {"AE" if "Autoencoder" in config["method"]["_target_"] else "CNN" for config in configs}
-    features = {"log-mel energies" if "n_mels" in config["input"] else "spectrogram" for config in configs}
-    phases = {"fine-tuning" if config["phase"] != "train" else "development" for config in configs}
+    rates = {f"{config.rate / 1000:g}kHz" for config in configs if config.rate}
+    mixes = any(config.mixup and config.mixup.probability for config in configs)
+    methods = {technique(config) for config in configs} - {""}
+    features = {"log-mel energies" if config.input.n_mels else "spectrogram" for config in configs}
+    phases = {"fine-tuning" if config.phase != "train" else "development" for config in configs}
     return {
         "input_sampling_rate": ", ".join(sorted(rates)),
         "data_augmentation": "mixup" if mixes else None,
         "front_end": None,
         "acoustic_features": ", ".join(sorted(features)),
         "embeddings": None,
-        "machine_learning_method": ", ".join([*sorted(methods), *(["ensemble"] if n_members > 1 else [])]),
+        "machine_learning_method": ", ".join([*sorted(methods), *(["ensemble"] if n_members > 1 else [])]) or None,
         "aggregation_method": "average",
         "ensemble_method_subsystem_count": n_members if n_members > 1 else None,
         "decision_making": {"mean": "average"}.get(order.ensemble, order.ensemble) if n_members > 1 else None,
         "external_data_usage": None,
         "development_data_usage": ", ".join(sorted({"development"} | phases)),
     }
+
+
+def technique(config: RecordedConfig) -> str:
+    """What the challenge calls the method of a run, which must be one of trusted code.
+
+    Raises:
+        ValueError: It is not.
+    """
+    key = f"a run of outputs/{config.name}: method"
+    require_trusted(config.method.target, key)
+    return str(getattr(find_code(Component.of({"_target_": config.method.target}), key), "TECHNIQUE", ""))
 
 
 def n_parameters(run: RunFolder) -> int:

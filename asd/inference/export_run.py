@@ -98,7 +98,7 @@ def parts_of(detector: Detector) -> dict[str, Any]:
             "scoring": NeighbourScoring(**{"aggregation": "mean", "references": "both", **choice.component.arguments}),
         }
     if isinstance(extractor, (ReconstructionErrors, SectionProbabilities)):
-        return window_parts(extractor, choice.settings)
+        return window_parts(extractor, choice.arguments)
     raise ValueError(
         f"{type(extractor).__name__} cannot be exported; spectrogram pieces, autoencoder and mobilenetv2 can"
     )

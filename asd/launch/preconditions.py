@@ -7,7 +7,6 @@ from pathlib import Path
 from asd.config.instantiate import code_identity
 from asd.config.messages import nearest
 from asd.config.schema import OUTPUTS, EvaluateConfig, RunConfig
-from asd.config.upgrade import upgrade
 from asd.data.bad_clips import read_clips
 from asd.data.clips import MACHINES
 from asd.data.readers.configured import reader_of
@@ -16,6 +15,7 @@ from asd.data.sound_files import UNWRITABLE, printable
 from asd.methods.method import build_method
 from asd.runs.folder import RunFolder, find_runs
 from asd.runs.manifest import differences, is_done, read_manifest, refuse_other
+from asd.runs.recorded import RecordedConfig
 
 FREEZING = ("until_last_block", "backbone", "arcface")  # models/freezing, which imports torch
 LONGEST_NAME = 255  # bytes
@@ -143,7 +143,8 @@ def find_phase1(config: RunConfig, words: Sequence[str] = ()) -> RunFolder:
             f"fine-tuning starts from {run.path}, which {state}. Type first:\n  {phase1_command(config, words)}"
         )
     keys = ("backbone.", "input.", "loss._target_", "loss.sub_centers")
-    differing = [line for line in differences(config.plain(), upgrade(run.read_config())) if line.startswith(keys)]
+    theirs = RecordedConfig.read(run).values
+    differing = [line for line in differences(config.plain(), theirs) if line.startswith(keys)]
     if differing:
         lines = "\n  ".join(differing)
         raise ValueError(f"fine-tuning cannot start from {run.path}, which was made with other settings:\n  {lines}")

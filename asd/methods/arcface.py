@@ -62,6 +62,8 @@ class ArcFaceConfig(RunConfig):
 class ArcFaceMethod(Method[ArcFaceConfig]):
     """Section classification with a margin."""
 
+    TECHNIQUE: ClassVar[str] = "CNN"
+
     Config = ArcFaceConfig
 
     @cached_property

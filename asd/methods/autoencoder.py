@@ -23,6 +23,7 @@ class AutoencoderMethod(WindowMethod[WindowConfig]):
 
     Config = WindowConfig
     TITLE: ClassVar[str] = "Autoencoder baseline"
+    TECHNIQUE: ClassVar[str] = "AE"
     NEEDS_SECTION: ClassVar[bool] = False
     SCORER: ClassVar[str] = "asd.scoring.window_scores.FirstFeature"
 

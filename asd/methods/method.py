@@ -62,15 +62,15 @@ class ScorerChoice:
 
     Attributes:
         name: Of the folder under the run's scores/.
-        component: The scorer; its settings but for `stride`.
-        settings: What two scorers of one name must agree in, as the manifest of the scores keeps it.
+        component: The scorer; its arguments but for `stride`.
+        arguments: What two scorers of one name must agree in, as the manifest of the scores keeps it.
         stride: From one piece of a clip to the next.
         keeps_references: Whether the training pieces are kept, with which any recording can be scored.
     """
 
     name: str
     component: Component
-    settings: dict[str, Any]
+    arguments: dict[str, Any]
     stride: int
     keeps_references: bool
 
@@ -94,6 +94,7 @@ class Method(ABC, Generic[AnyConfig]):
     Attributes:
         Config: The keys of the method: RunConfig and its own.
         TITLE: Of the published system that it repeats; empty where it repeats none.
+        TECHNIQUE: What the challenge's meta files call it, such as CNN; empty where they have no word for it.
         NEEDS_SECTION: Whether a score depends on the section of the clip.
         IN_ENSEMBLES: Whether its runs are members of submissions.
         SCORER: Whole name of the scorer of its runs, unless they name another.
@@ -102,6 +103,7 @@ class Method(ABC, Generic[AnyConfig]):
 
     Config: ClassVar[type[RunConfig]] = RunConfig
     TITLE: ClassVar[str] = ""
+    TECHNIQUE: ClassVar[str] = ""
     NEEDS_SECTION: ClassVar[bool] = True
     IN_ENSEMBLES: ClassVar[bool] = True
     SCORER: ClassVar[str] = "asd.scoring.cosine.CosineNeighbours"
@@ -184,18 +186,18 @@ class Method(ABC, Generic[AnyConfig]):
     def scorer(self, evaluation: EvaluateConfig) -> ScorerChoice:
         """How evaluate.py scores a run of this method: with the scorer that it is told."""
         component: NamedComponent = evaluation.scorer
-        settings = component.arguments
+        arguments = component.arguments
         if component.target != self.SCORER:
-            settings = {"_target_": component.target, **settings}
-        return self.choose(component.name or component.target.rpartition(".")[2].lower(), settings)
+            arguments = {"_target_": component.target, **arguments}
+        return self.choose(component.name or component.target.rpartition(".")[2].lower(), arguments)
 
-    def choose(self, name: str, settings: dict[str, Any]) -> ScorerChoice:
-        """The scorer of a name and its settings, as the manifest of its scores keeps them."""
-        target = settings.get("_target_", self.SCORER)
-        built = {key: value for key, value in settings.items() if key not in ("_target_", *STRIDES)}
-        stride = next((int(settings[key]) for key in STRIDES if key in settings), 1)
+    def choose(self, name: str, arguments: dict[str, Any]) -> ScorerChoice:
+        """The scorer of a name and its arguments, as the manifest of its scores keeps them."""
+        target = arguments.get("_target_", self.SCORER)
+        built = {key: value for key, value in arguments.items() if key not in ("_target_", *STRIDES)}
+        stride = next((int(arguments[key]) for key in STRIDES if key in arguments), 1)
         component = Component.of({"_target_": target, **built})
-        return ScorerChoice(name, component, settings, stride, self.KEEPS_REFERENCES)
+        return ScorerChoice(name, component, arguments, stride, self.KEEPS_REFERENCES)
 
     @abstractmethod
     def extractor(

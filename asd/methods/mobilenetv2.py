@@ -26,6 +26,7 @@ class MobileNetV2Method(WindowMethod[WindowConfig]):
 
     Config = WindowConfig
     TITLE: ClassVar[str] = "MobileNetV2 baseline"
+    TECHNIQUE: ClassVar[str] = "CNN"
     SCORER: ClassVar[str] = "asd.scoring.window_scores.LogOdds"
 
     @property

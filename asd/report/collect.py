@@ -48,7 +48,7 @@ def write_results(
     folder = OUTPUTS / name / "results"
     systems = collect(name, runs, ensemble=ensemble, seed=seed, phase=phase)
     results = Results(
-        data=sorted({run.config["data"]["name"] for run in runs}),
+        data=sorted({run.config.data.name for run in runs}),
         rules={run.run.machine: run.rule for run in runs},
         editions={run.run.machine: run.edition for run in runs},
         systems=systems,

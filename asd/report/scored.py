@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from asd.config.upgrade import upgrade
 from asd.runs.folder import RunFolder, find_runs
 from asd.runs.manifest import is_done, read_manifest
+from asd.runs.recorded import RecordedConfig
 from asd.runs.scores import ScoreTable, read_scores
 from asd.scoring.ensemble import How, Submission, combine, oracle_order, submissions
 from asd.scoring.metrics import UNKNOWN, MetricRow, Rule, machine_row, metric_rule, scorable, section_rows
@@ -24,13 +24,13 @@ class Scoring:
 
     Attributes:
         scorer: Name of the scorer.
-        settings: Of the scorer.
+        arguments: Of the scorer.
         note: Which published system the run repeats; empty where it repeats none.
         joins: Whether the run takes part in submissions.
     """
 
     scorer: str
-    settings: Mapping[str, Any] = field(default_factory=dict)
+    arguments: Mapping[str, Any] = field(default_factory=dict)
     note: str = ""
     joins: bool = True
 
@@ -47,7 +47,7 @@ class ScoredRun:
     """
 
     run: RunFolder
-    config: Mapping[str, Any]
+    config: RecordedConfig
     scores: Path
     scoring: Scoring = field(default_factory=lambda: Scoring("cosine"))
 
@@ -59,7 +59,7 @@ class ScoredRun:
     @property
     def edition(self) -> str:
         """Edition of its data."""
-        return edition_of(self.config["data"])
+        return self.config.data.edition or "2021"
 
     @cached_property
     def rule(self) -> Rule:
@@ -79,16 +79,7 @@ class ScoredRun:
     @property
     def seed(self) -> int:
         """Its seed."""
-        return int(self.config["seed"])
-
-
-def edition_of(data: Mapping[str, Any]) -> str:
-    """The edition of a run's data.
-
-    Args:
-        data: The `data` of the run's configuration. Runs made before it had an `edition` were on 2021's layout.
-    """
-    return str(data.get("edition") or "2021")
+        return self.config.seed
 
 
 def rule_of(edition: str, table: ScoreTable) -> Rule:
@@ -111,7 +102,7 @@ def scored_runs(name: str, scoring_of: Callable[[RunFolder], Scoring]) -> list[S
         scoring = scoring_of(run)
         folder = run.scores(scoring.scorer)
         if read_manifest(folder / "manifest.json") is not None:
-            found.append(ScoredRun(run, upgrade(run.read_config()), folder, scoring))
+            found.append(ScoredRun(run, RecordedConfig.read(run), folder, scoring))
     return found
 
 

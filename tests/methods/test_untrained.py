@@ -24,6 +24,7 @@ from asd.runs.overview import survey
 from asd.runs.record import read_record
 from asd.runs.scores import read_scores
 from tests.support import jobs
+from tests.support.wandb_files import recorded
 
 Job = Callable[..., Any]
 SCORES = {"logmel_neighbour": "nearest", "temporal_pooling": "mixture"}
@@ -164,3 +165,12 @@ def test_a_network_that_stays_is_made_once(workplace: Path, job: Job) -> None:
     assert run.checkpoint.read_bytes() == before
     with pytest.raises(ValueError, match=r"trainer\.max_steps: 0 → 2"):
         train(job("train"))
+
+
+def test_a_run_without_network_and_epochs_is_mirrored(workplace: Path, job: Job, offline_wandb: None) -> None:
+    train(untrained("logmel_neighbour"))
+    evaluate(job("evaluate"))
+    assert cli(["wandb", "sync", "--offline"]) == 0
+    trained, scored, table = recorded(Path("outputs"))
+    assert trained.config["backbone_name"] == trained.config["input_name"] == ""
+    assert (trained.history, scored.job_type, table.job_type) == ([], "evaluate", "ensemble")

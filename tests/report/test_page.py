@@ -205,7 +205,7 @@ def test_what_is_missing(grid: Path) -> None:
     assert sorted(found.missing()) == [("pump", TUNED), ("pump", "net-512x32-s1/train")]
     assert tables.counts(found) == {"done": 3, "failed": 1, "missing": 2}
     failed = next(run for run in found.runs if run.state == "failed")
-    assert (failed.why, failed.scored, failed.scorer, failed.pieces) == ("<b>why</b>", None, {}, None)
+    assert (failed.why, failed.scored, failed.stride, failed.pieces) == ("<b>why</b>", None, 32, None)
 
 
 def test_a_run_whose_files_changed_is_not_done(single: Path) -> None:

@@ -11,8 +11,9 @@ from asd.report.page import tables
 from asd.report.page.load import read_grid
 from asd.report.page.media import MediaStore, decibels
 from asd.report.page.render import signed
-from asd.report.page.timeline import Timeline, timeline
+from asd.report.page.timeline import Columns, Timeline, timeline
 from asd.report.projection import MAX_CLIPS, confusion, project
+from asd.runs.recorded import RecordedInput
 from asd.scoring.thresholds import Threshold
 from tests.support.factory import make_machine
 from tests.support.grid_files import CONFIG, make_grid
@@ -53,24 +54,25 @@ def test_verdicts_and_the_worst_errors(grid: Path) -> None:
 
 
 def test_pieces_lie_in_time_where_they_were_cut() -> None:
-    line = Timeline(n_frames=32, stride=16, hop_length=512, sample_rate=16_000, low=0.0, high=2.0)
+    line = Timeline(Columns(n_frames=32, stride=16, hop_length=512, sample_rate=16_000), low=0.0, high=2.0)
     middles = line.middles(19, 10.0)  # 313 columns; the last piece starts at 281, not at 288
     assert middles[0] == pytest.approx(16 / 313)
     assert middles[-1] == pytest.approx((281 + 16) / 313)
     assert line.middles(4, None) == [0.125, 0.375, 0.625, 0.875]
     assert line.middles(2, 10.0) == [0.25, 0.75]  # another method's pieces
+    assert timeline(RecordedInput(), None, [1.0], 0.5).middles(2, 10.0) == [0.25, 0.75]
     assert line.points([0.0, 1.0, 5.0], None) == "167,100 500,50 833,0"
 
 
 def test_long_curves_are_thinned() -> None:
-    line = Timeline(n_frames=5, stride=1, hop_length=512, sample_rate=16_000, low=0.0, high=2.0)
+    line = Timeline(Columns(n_frames=5, stride=1, hop_length=512, sample_rate=16_000), low=0.0, high=2.0)
     assert len(line.points([1.0] * 309, 10.0).split()) == 78  # every fourth
     assert line.points([], None) == ""
 
 
 @pytest.mark.parametrize(("pieces", "threshold"), [([0.1, 0.4], 0.3), ([-2.0, 1.0], 0.5), ([0.0], 0.0)])
 def test_the_scale_holds_the_threshold_and_every_low_score(pieces: list[float], threshold: float) -> None:
-    line = timeline(CONFIG, {"stride": 16}, pieces, threshold)
+    line = timeline(RecordedInput(**CONFIG["input"]), 16, pieces, threshold)
     assert line.height(min([0.0, *pieces])) == 100
     assert line.height(threshold) in (67, 100)  # a third of the height, or nothing lies below it
     assert line.height(1e9) == 0

@@ -15,6 +15,7 @@ from asd.report.wandb.keys import KEYS, curve, find
 from asd.report.wandb.runs import choose_mode, training_identity
 from asd.runs.folder import RunFolder
 from asd.runs.record import read_record
+from asd.runs.recorded import RecordedConfig
 from tests.support.wandb_files import recorded
 
 Job = Callable[..., dict[str, Any]]
@@ -105,10 +106,14 @@ def test_a_resumed_run_goes_on_and_has_every_epoch_once(
 def test_another_configuration_is_another_run(workplace: Path, job: Job) -> None:
     config = job("train")
     run = RunFolder(config.folder())
-    first = training_identity(run, config.plain())
-    assert training_identity(run, job("train", "progress=true", "logger=wandb").plain()).id == first.id
-    assert training_identity(run, job("train", "loss.margin=0.1").plain()).id != first.id
-    assert training_identity(run, job("train", "batch_size=5").plain()).id != first.id
+
+    def id_of(config: Any) -> str:
+        return training_identity(run, RecordedConfig.of(config.plain())).id
+
+    first = id_of(config)
+    assert id_of(job("train", "progress=true", "logger=wandb")) == first
+    assert id_of(job("train", "loss.margin=0.1")) != first
+    assert id_of(job("train", "batch_size=5")) != first
 
 
 def without_wandb(name: str, *rest: Any, real: Any = builtins.__import__) -> Any:
@@ -158,9 +163,8 @@ def test_epochs_that_wandb_has_are_not_sent_again(monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(wandb, "init", lambda **_: Resumed())
     config = job("train", "logger=wandb", "logger.wandb.mode=online")
-    settings = {"project": "asd", "entity": None, "mode": "online"}
-    who = training_identity(RunFolder(config.folder()), config.plain())
-    mirror = wandb_runs.WandbRun(who, settings, resume=True)
+    who = training_identity(RunFolder(config.folder()), RecordedConfig.of(config.plain()))
+    mirror = wandb_runs.WandbRun(who, wandb_runs.Destination(mode="online"), resume=True)
     for step in (10, 20, 30, 40):
         mirror.log_epoch({"loss": 1.0, "step": step})
     assert sent == [{"train/loss": 1.0, STEP: 30}, {"train/loss": 1.0, STEP: 40}]

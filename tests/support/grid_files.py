@@ -17,6 +17,7 @@ TRAIN, TUNED = "net-512x32-s0/train", "net-512x32-s0/finetune-arcface"
 SECTIONS = (0, 1)
 CONFIG: dict[str, Any] = {
     "seed": 0,
+    "phase": "train",
     "method": {"_target_": "asd.methods.arcface.ArcFaceMethod"},
     "data": {"name": "folder", "root": "data", "fingerprint": "f" * 64},
     "input": {"name": "512x32", "n_frames": 32, "hop_length": 512, "sample_rate": 16_000},

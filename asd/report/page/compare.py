@@ -137,5 +137,5 @@ def changed_keys(first: Grid, second: Grid) -> list[str]:
     for run in first.runs:
         other = theirs.get((run.machine, run.system))
         if other is not None:
-            lines |= dict.fromkeys(differences(other.config, run.config))
+            lines |= dict.fromkeys(differences(other.config.values, run.config.values))
     return [line for line in lines if not line.startswith("name:")]

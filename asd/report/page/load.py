@@ -1,19 +1,18 @@
 """Everything under outputs/<name>, read into plain data: runs with their state, record and scores, and the results."""
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from asd.config.upgrade import upgrade
 from asd.report.clips import Pieces, read_pieces
 from asd.report.results import Results, System, read_results
-from asd.report.scored import ScoredRun
+from asd.report.scored import ScoredRun, Scoring
 from asd.runs.folder import RunFolder
 from asd.runs.manifest import read_manifest
 from asd.runs.record import read_record
+from asd.runs.recorded import RecordedConfig
 from asd.runs.scores import ScoreTable
 from asd.runs.status import read_status
 from asd.scoring.metrics import MetricRow
@@ -35,7 +34,7 @@ class Run:
     """
 
     folder: RunFolder
-    config: dict[str, Any]
+    config: RecordedConfig
     state: str
     why: str
     manifest: dict[str, Any]
@@ -68,11 +67,10 @@ class Run:
         return self.scored.table
 
     @property
-    def scorer(self) -> dict[str, Any]:
-        """The settings of the scorer."""
-        if self.scored is None:
-            return {}
-        return json.loads((self.scored.scores / "manifest.json").read_text(encoding="utf-8")).get("scorer", {})
+    def stride(self) -> int | None:
+        """Columns from one scored piece of a clip to the next; None where pieces have no columns."""
+        found = self.scored.scoring.arguments.get("stride") if self.scored else None
+        return self.config.input.n_frames if found is None else int(found)
 
     @cached_property
     def pieces(self) -> Pieces | None:
@@ -155,17 +153,18 @@ def read_grid(path: Path, scorer: str = "cosine") -> Grid:
 
 def read_run(folder: RunFolder, scorer: str) -> Run:
     """One run; done only if its manifest verifies."""
-    manifest, status, config = read_manifest(folder.manifest), read_status(folder), upgrade(folder.read_config())
+    manifest, status, config = read_manifest(folder.manifest), read_status(folder), RecordedConfig.read(folder)
     said = status.state
     state = "done" if manifest else ("unfinished" if said == "done" else said)
-    scores = find_scores(folder, scorer)
-    scored = ScoredRun(folder, config, scores) if scores else None
+    scoring = find_scores(folder, scorer)
+    scored = ScoredRun(folder, config, folder.scores(scoring.scorer), scoring) if scoring else None
     return Run(folder, config, state, status.why, manifest or {}, scored)
 
 
-def find_scores(folder: RunFolder, scorer: str) -> Path | None:
+def find_scores(folder: RunFolder, scorer: str) -> Scoring | None:
     """The scores asked for, else the only ones there are."""
     there: Sequence[Path] = sorted(path.parent for path in (folder.path / "scores").glob("*/manifest.json"))
     asked = [path for path in there if path.name == scorer]
     chosen = asked or (there if len(there) == 1 else [])
-    return chosen[0] if chosen and read_manifest(chosen[0] / "manifest.json") else None
+    manifest = read_manifest(chosen[0] / "manifest.json") if chosen else None
+    return None if manifest is None else Scoring(chosen[0].name, manifest.get("scorer") or {})

@@ -18,6 +18,7 @@ from asd.report.plots import embedding_map, roc_of_machine
 from asd.report.projection import Projection
 from asd.report.published import MACHINES, TABLE_2
 from asd.report.table import markdown_cell
+from asd.runs.recorded import RecordedData
 from asd.scoring.metrics import RULE_TEXT
 from asd.system.files import replacing_folder, saying_what_is_free
 from asd.system.printable import printable
@@ -61,7 +62,7 @@ def media_stores(grid: Grid, data: Path | None, media_mb: float) -> dict[str, Me
     stores = {}
     for machine in grid.machines:
         config = grid.of_machine(machine)[0].config
-        root = data or Path(config["data"]["root"])
+        root = data or Path(config.data.root)
         scored = grid.scored(machine)
         if not scored:
             continue
@@ -70,8 +71,7 @@ def media_stores(grid: Grid, data: Path | None, media_mb: float) -> dict[str, Me
                 f"{root}: no recordings of {machine} there; "
                 "give --data DIR, their place, or --media-mb 0 for a page without sound"
             )
-        rate = config["input"]["sample_rate"]
-        stores[machine] = MediaStore(root, media_mb * MEGABYTE / len(grid.machines), rate)
+        stores[machine] = MediaStore(root, media_mb * MEGABYTE / len(grid.machines), config.rate or 16_000)
     return stores
 
 
@@ -139,9 +139,9 @@ def overview_content(grid: Grid, stores: dict[str, MediaStore], media_mb: float)
     }
 
 
-def datasets(runs: Sequence[Run]) -> dict[str, dict[str, Any]]:
+def datasets(runs: Sequence[Run]) -> dict[str, RecordedData]:
     """Name, place and fingerprint of the data of each machine."""
-    return {run.machine: run.config["data"] for run in runs}
+    return {run.machine: run.config.data for run in runs}
 
 
 def draw_machine(

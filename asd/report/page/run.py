@@ -158,7 +158,7 @@ def build_page(
         projection=projection,
         points={} if projection is None else map_points(projection, scores),
         confusion=confusion(pieces.embedding, scores) if has_embedding else None,  # type: ignore[union-attr,arg-type]
-        timeline=timeline(run.config, run.scorer, piece_scores, threshold.value),
+        timeline=timeline(run.config.input, run.stride, piece_scores, threshold.value),
         media=media,
         colours=section_classes(scores),
     )

@@ -1,6 +1,6 @@
 """The mirror of an evaluation and of a grid's table, made from the files that evaluate.py leaves."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import astuple, fields
 from functools import partial
 from pathlib import Path
@@ -14,7 +14,7 @@ from asd.report.projection import project
 from asd.report.results import read_results
 from asd.report.scored import ScoredRun, Scoring, scored_runs
 from asd.report.table import table_rows
-from asd.report.wandb.runs import evaluation_identity, grid_identity, new_run, without_stopping
+from asd.report.wandb.runs import Destination, evaluation_identity, grid_identity, new_run, without_stopping
 from asd.runs.folder import OUTPUTS, RunFolder
 from asd.scoring.metrics import RULE_TEXT, MetricRow, machine_row, official_score
 from asd.scoring.thresholds import sound_threshold
@@ -27,7 +27,7 @@ N_WORST = 10  # misses, and false alarms, of a section
 def mirror_results(
     name: str,
     scoring_of: Callable[[RunFolder], Scoring],
-    settings: Mapping[str, Any],
+    destination: Destination,
     *,
     machines: Sequence[str] | None,
     root: Path | str | None,
@@ -37,36 +37,36 @@ def mirror_results(
     Args:
         name: Of the grid.
         scoring_of: Which of a finished run's scores count.
-        settings: Arguments of the configuration's `logger.wandb`.
+        destination: Where they go.
         machines: Whose runs to send; None: all.
         root: Where the data are now; None: where they were at training time.
     """
     todo: list[Callable[[], None]] = [
-        partial(mirror_evaluation, run, settings, root)
+        partial(mirror_evaluation, run, destination, root)
         for run in scored_runs(name, scoring_of)
         if machines is None or run.run.machine in machines
     ]
-    todo.append(partial(mirror_grid, name, settings))
+    todo.append(partial(mirror_grid, name, destination))
     remedy = f"The results are complete: asd wandb sync outputs/{name} sends them later"
     for work in todo:
         if not without_stopping(work, remedy):
             return
 
 
-def mirror_evaluation(scored: ScoredRun, settings: Mapping[str, Any], root: Path | str | None = None) -> None:
+def mirror_evaluation(scored: ScoredRun, destination: Destination, root: Path | str | None = None) -> None:
     """Makes the W&B run of an evaluation anew.
 
     Args:
         scored: The run and its scores.
-        settings: Arguments of the configuration's `logger.wandb`.
+        destination: Where they go.
         root: Where the data are now; None: where they were at training time.
     """
-    figures, scorer = headline(scored), {"name": scored.scoring.scorer, **scored.scoring.settings}
-    with new_run(evaluation_identity(scored.run, scorer), settings) as run:
+    figures, scorer = headline(scored), {"name": scored.scoring.scorer, **scored.scoring.arguments}
+    with new_run(evaluation_identity(scored.run, scorer), destination) as run:
         run.log(figures | sections(scored) | pictures(scored))
-        if settings.get("clips_mb", 0) > 0:
-            folder = Path(root or scored.config["data"]["root"])
-            run.log(clips(scored, folder, settings["clips_mb"] * MEGABYTE))
+        if destination.clips_mb > 0:
+            folder = Path(root or scored.config.data.root)
+            run.log(clips(scored, folder, destination.clips_mb * MEGABYTE))
         run.summarise(figures)
 
 
@@ -125,7 +125,7 @@ def clips(scored: ScoredRun, root: Path, budget: float) -> dict[str, Any]:
     return {"results/clips": table(columns, lines)}
 
 
-def mirror_grid(name: str, settings: Mapping[str, Any]) -> None:
+def mirror_grid(name: str, destination: Destination) -> None:
     """Makes the W&B run of a grid's table anew: all systems, beside the report's rows where the data are the same."""
     results = read_results(OUTPUTS / name / "results")
     lines = [
@@ -136,7 +136,7 @@ def mirror_grid(name: str, settings: Mapping[str, Any]) -> None:
     ]
     scores = {system.name: results.official_score(system) for system in results.systems}
     figures = {f"official/{system}": score for system, score in scores.items() if score is not None}
-    with new_run(grid_identity(name), settings) as run:
+    with new_run(grid_identity(name), destination) as run:
         run.log({"results/table2": table(("system", "note", "machine", "AUC", "pAUC", "rule"), lines), **figures})
         run.summarise(figures)
 

@@ -14,10 +14,10 @@ from typing import Any, Literal
 
 from pytorch_lightning.loggers import WandbLogger
 
-from asd.config.upgrade import upgrade
 from asd.report.wandb.keys import curve, find
 from asd.runs.folder import OUTPUTS, RunFolder
 from asd.runs.manifest import essential
+from asd.runs.recorded import RecordedConfig
 from asd.system.progress import say
 
 Mode = Literal["online", "offline", "disabled"]
@@ -31,6 +31,23 @@ SETTINGS = {
 
 
 @dataclass(frozen=True)
+class Destination:
+    """Where runs go.
+
+    Attributes:
+        project: On W&B.
+        entity: User or team; None: the account's own.
+        mode: auto, online or offline.
+        clips_mb: Megabytes of the worst errors to hear, for each evaluation.
+    """
+
+    project: str = "asd"
+    entity: str | None = None
+    mode: str = "auto"
+    clips_mb: float = 0.0
+
+
+@dataclass(frozen=True)
 class Identity:
     """Who a run on W&B is.
 
@@ -40,7 +57,7 @@ class Identity:
         group: The grid.
         job_type: train, finetune, evaluate or ensemble.
         folder: W&B's own files are below it, in `wandb/`.
-        config: Plain values, with the axes of the grid as keys of their own.
+        facts: What W&B calls its config: plain values, with the axes of the grid as keys of their own.
     """
 
     id: str
@@ -48,23 +65,23 @@ class Identity:
     group: str
     job_type: str
     folder: Path
-    config: dict[str, Any]
+    facts: dict[str, Any]
 
 
-def training_identity(run: RunFolder, config: Mapping[str, Any]) -> Identity:
+def training_identity(run: RunFolder, config: RecordedConfig) -> Identity:
     """A training; its id is its address and what makes it what it is."""
-    id_ = short_hash(run.path.as_posix(), essential(config))
-    name, everything = f"{run.machine}/{run.system}", {**config, **axes(run, config)}
-    return Identity(id_, name, config["name"], config["phase"], run.path, everything)
+    id_ = short_hash(run.path.as_posix(), essential(config.values))
+    name, facts = f"{run.machine}/{run.system}", {**config.values, **axes(run, config)}
+    return Identity(id_, name, config.name, config.phase, run.path, facts)
 
 
 def evaluation_identity(run: RunFolder, scorer: Mapping[str, Any]) -> Identity:
     """The scores that a scorer gave a run; `scorer` holds its name and settings."""
-    config, folder = upgrade(run.read_config()), run.scores(scorer["name"])
-    id_ = short_hash(folder.as_posix(), essential(config))
+    config, folder = RecordedConfig.read(run), run.scores(scorer["name"])
+    id_ = short_hash(folder.as_posix(), essential(config.values))
     name = f"{run.machine}/{run.system}" + ("" if scorer["name"] == "cosine" else f" ({scorer['name']})")
-    everything = {**config, **axes(run, config), "scorer": dict(scorer)}
-    return Identity(id_, name, config["name"], "evaluate", folder, everything)
+    facts = {**config.values, **axes(run, config), "scorer": dict(scorer)}
+    return Identity(id_, name, config.name, "evaluate", folder, facts)
 
 
 def grid_identity(name: str) -> Identity:
@@ -73,9 +90,9 @@ def grid_identity(name: str) -> Identity:
     return Identity(short_hash(folder.as_posix(), {}), f"{name}: all systems", name, "ensemble", folder, {"name": name})
 
 
-def axes(run: RunFolder, config: Mapping[str, Any]) -> dict[str, str]:
+def axes(run: RunFolder, config: RecordedConfig) -> dict[str, str]:
     """What tells the runs of a grid apart, as single words to group and filter by."""
-    names = {"backbone_name": config["backbone"]["name"], "input_name": config["input"]["name"]}
+    names = {"backbone_name": config.backbone.word, "input_name": config.input.word}
     return {"system": run.system, **names, "phase_name": run.phase}
 
 
@@ -90,26 +107,26 @@ class WandbRun:
 
     Args:
         who: Its identity.
-        settings: project, entity and mode.
+        destination: Where it goes.
         resume: Whether to go on behind the epochs that W&B has of it; else it begins anew there, under the same id.
     """
 
-    def __init__(self, who: Identity, settings: Mapping[str, Any], *, resume: bool) -> None:
+    def __init__(self, who: Identity, destination: Destination, *, resume: bool) -> None:
         import wandb
 
-        mode = choose_mode(settings["mode"])
+        mode = choose_mode(destination.mode)
         if mode == "offline":
             remove_offline(who)
         who.folder.mkdir(parents=True, exist_ok=True)  # where it is missing, W&B silently uses another
         self.run = retry_while_in_use(
             wandb.init,
-            project=settings["project"],
-            entity=settings["entity"],
+            project=destination.project,
+            entity=destination.entity,
             group=who.group,
             job_type=who.job_type,
             name=who.name,
             id=who.id,
-            config=who.config,
+            config=who.facts,
             dir=str(who.folder.absolute()),
             mode=mode,
             resume="allow" if resume else None,
@@ -144,9 +161,9 @@ class WandbRun:
 
 
 @contextmanager
-def new_run(who: Identity, settings: Mapping[str, Any]) -> Iterator[WandbRun]:
+def new_run(who: Identity, destination: Destination) -> Iterator[WandbRun]:
     """A run that is made anew and ended."""
-    run = WandbRun(who, settings, resume=False)
+    run = WandbRun(who, destination, resume=False)
     try:
         yield run
     except BaseException:

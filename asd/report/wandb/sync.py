@@ -1,39 +1,35 @@
 """Makes the W&B runs of grids from files on disk: the record is the source, W&B its mirror."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from asd.config import CONF
-from asd.config.upgrade import upgrade
 from asd.report.scored import ScoredRun, Scoring
 from asd.report.wandb.evaluation import mirror_evaluation, mirror_grid
-from asd.report.wandb.runs import WandbRun, training_identity
+from asd.report.wandb.runs import Destination, WandbRun, training_identity
 from asd.runs.folder import OUTPUTS, RunFolder, find_runs
 from asd.runs.lock import holder_of
 from asd.runs.manifest import is_done, read_manifest
 from asd.runs.record import read_record
+from asd.runs.recorded import RecordedConfig
 from asd.system.progress import say, track
 
-DEFAULTS = CONF / "logger" / "wandb.yaml"
 
-
-def sync(names: Sequence[str], settings: Mapping[str, Any], *, dry_run: bool, progress: bool = True) -> dict[str, str]:
+def sync(names: Sequence[str], asked: Mapping[str, Any], *, dry_run: bool, progress: bool = True) -> dict[str, str]:
     """Makes the W&B runs of grids one by one; a broken one does not keep the others from being made.
 
     Args:
         names: Of the grids: folders of outputs/.
-        settings: What to take instead of each run's own `logger` settings: project, entity, mode, clips_mb.
+        asked: What to take instead of each run's own: fields of `Destination`.
         dry_run: Only say what would be made.
         progress: Whether to show how far it has come.
 
     Returns:
         What could not be made, and why.
     """
-    todo = {str(folder): make for name in names for folder, make in find_mirrors(name, settings)}
+    todo = {str(folder): make for name in names for folder, make in find_mirrors(name, asked)}
     if dry_run:
         print("\n".join(todo))
         return {}
@@ -46,7 +42,7 @@ def sync(names: Sequence[str], settings: Mapping[str, Any], *, dry_run: bool, pr
     return failures
 
 
-def find_mirrors(name: str, settings: Mapping[str, Any]) -> Iterator[tuple[Path, Callable[[], None]]]:
+def find_mirrors(name: str, asked: Mapping[str, Any]) -> Iterator[tuple[Path, Callable[[], None]]]:
     """The trainings, the evaluations and the table of a grid: the folder of each, and what makes its mirror.
 
     Raises:
@@ -59,42 +55,40 @@ def find_mirrors(name: str, settings: Mapping[str, Any]) -> Iterator[tuple[Path,
         if holder_of(run):
             say(f"{run.path} is being worked on: left out")
             continue
-        yield run.path, partial(send_training, run, settings)
+        yield run.path, partial(send_training, run, asked)
         for manifest in sorted(run.path.glob("scores/*/manifest.json")):
-            yield manifest.parent, partial(send_evaluation, run, manifest.parent.name, settings)
+            yield manifest.parent, partial(send_evaluation, run, manifest.parent.name, asked)
     results = OUTPUTS / name / "results"
     if (results / "results.json").is_file():
-        yield results, lambda: mirror_grid(name, logger_settings(upgrade(runs[0].read_config()), settings))
+        yield results, lambda: mirror_grid(name, destination_of(RecordedConfig.read(runs[0]), asked))
 
 
-def send_training(run: RunFolder, settings: Mapping[str, Any]) -> None:
+def send_training(run: RunFolder, asked: Mapping[str, Any]) -> None:
     """A training from its metrics.jsonl."""
-    config, lines = upgrade(run.read_config()), read_record(run)
-    if not lines and config["trainer"].get("max_steps") != 0:  # a training of no steps has none
+    config, lines = RecordedConfig.read(run), read_record(run)
+    if not lines and config.trainer.max_steps != 0:  # a training of no steps has none
         raise ValueError(f"{run.metrics} holds no epoch yet")
-    mirror = WandbRun(training_identity(run, config), logger_settings(config, settings), resume=False)
+    mirror = WandbRun(training_identity(run, config), destination_of(config, asked), resume=False)
     for line in lines:
         mirror.log_epoch(line)
     mirror.finish(ok=is_done(run))
 
 
-def send_evaluation(run: RunFolder, scorer: str, settings: Mapping[str, Any]) -> None:
+def send_evaluation(run: RunFolder, scorer: str, asked: Mapping[str, Any]) -> None:
     """An evaluation from its scores.
 
     Raises:
         ValueError: The files are not those that evaluate.py wrote.
     """
-    folder, config = run.scores(scorer), upgrade(run.read_config())
+    folder, config = run.scores(scorer), RecordedConfig.read(run)
     manifest = read_manifest(folder / "manifest.json")
     if manifest is None:
         raise ValueError(f"{folder}: files are missing or changed since; evaluate.py makes them again")
     scoring = Scoring(scorer, manifest["scorer"])
-    mirror_evaluation(ScoredRun(run, config, folder, scoring), logger_settings(config, settings))
+    mirror_evaluation(ScoredRun(run, config, folder, scoring), destination_of(config, asked))
 
 
-def logger_settings(config: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The `logger` settings of a run: conf/logger/wandb.yaml, over that its own, over both what was asked for."""
-    defaults = yaml.safe_load(DEFAULTS.read_text(encoding="utf-8"))["wandb"]
-    own = config["logger"].get("wandb") or {}
-    found = {**defaults, **own, **{key: value for key, value in settings.items() if value is not None}}
-    return {key: value for key, value in found.items() if key != "_target_"}
+def destination_of(config: RecordedConfig, asked: Mapping[str, Any]) -> Destination:
+    """Where a run goes: as its own configuration says, and above that what was asked for."""
+    own = {key: value for key, value in (config.logger.get("wandb") or {}).items() if key != "_target_"}
+    return replace(Destination(**own), **{key: value for key, value in asked.items() if value is not None})

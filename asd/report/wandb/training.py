@@ -9,10 +9,10 @@ from typing import Any
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities import rank_zero_only
 
-from asd.config.upgrade import upgrade
-from asd.report.wandb.runs import Identity, WandbRun, training_identity, without_stopping
+from asd.report.wandb.runs import Destination, Identity, WandbRun, training_identity, without_stopping
 from asd.runs.folder import RunFolder
 from asd.runs.record import read_record
+from asd.runs.recorded import RecordedConfig
 
 
 class WandbMirror(Logger):
@@ -37,14 +37,14 @@ class WandbMirror(Logger):
     ) -> None:
         super().__init__()
         self.folder = RunFolder(Path(save_dir))
-        self.settings = {"project": project, "entity": entity, "mode": mode}
+        self.destination = Destination(project, entity, mode, clips_mb)
         self.mirror: WandbRun | None = None
         self.has_failed = False
 
     @cached_property
     def who(self) -> Identity:
         """The run's identity on W&B."""
-        return training_identity(self.folder, upgrade(self.folder.read_config()))
+        return training_identity(self.folder, RecordedConfig.read(self.folder))
 
     @property
     def name(self) -> str:
@@ -79,7 +79,7 @@ class WandbMirror(Logger):
         """The open mirror; at its first use it gets the lines before a step."""
         if self.mirror is None:
             lines = [line for line in read_record(self.folder) if line["step"] < before]
-            self.mirror = WandbRun(self.who, self.settings, resume=bool(lines))
+            self.mirror = WandbRun(self.who, self.destination, resume=bool(lines))
             for line in lines:
                 self.mirror.log_epoch(line)
         return self.mirror
