@@ -89,16 +89,18 @@ def plan(script: str, arguments: Sequence[str]) -> tuple[CommandLine, Plan]:
         overrides = parse(line.words)
         for override in overrides:
             check_choice(override, script, folders)
-        settings = hydra_settings(line, overrides)
+        pairs = zip(line.words, overrides, strict=True)
+        once = compose_words(line, [word for word, override in pairs if not override.is_sweep_override()])
+        settings = once.hydra
         is_sweep = line.multirun or settings.mode == RunMode.MULTIRUN
         if not is_sweep:
             refuse_sweep(line.words, overrides)
         is_drawn = is_sweep and settings.sweeper._target_ != BASIC_SWEEPER
-        if is_drawn:
-            jobs = [[word for word, each in zip(line.words, overrides, strict=True) if not each.is_sweep_override()]]
+        if is_sweep and not is_drawn:
+            jobs = sweep_jobs(overrides, settings.sweeper.params or {})
+            configs = [job_config(script, compose_words(line, words), settings) for words in jobs]
         else:
-            jobs = list(sweep_jobs(overrides, settings.sweeper.params or {})) if is_sweep else [list(line.words)]
-        configs = [compose(script, line, words, settings) for words in jobs]
+            configs = [job_config(script, once, settings)]
         swept = tuple(override.key_or_group for override in overrides if override.is_sweep_override())
         return line, Plan(configs, is_sweep, is_drawn, swept)
 
@@ -127,9 +129,8 @@ def compose_words(line: CommandLine, words: Sequence[str]) -> DictConfig:
         raise ValueError(unknown_key(key[1], line.config_name, words)) from None
 
 
-def compose(script: str, line: CommandLine, words: Sequence[str], sweep: DictConfig) -> Any:
-    """The typed configuration of one job."""
-    config = compose_words(line, words)
+def job_config(script: str, config: DictConfig, sweep: DictConfig) -> Any:
+    """The typed configuration of one job, from its composition and Hydra's settings of the sweep."""
     require_known_to_sweep(sweep, config.hydra)
     if config.hydra.job.chdir:
         raise ValueError("hydra.job.chdir=true: paths such as data.root are relative to where you are; leave it out")
@@ -242,12 +243,6 @@ def require_known_to_sweep(sweep: DictConfig, job: DictConfig) -> None:
                 f"an experiment that is itself swept over sets hydra.{key}, which would be ignored: "
                 f"type it on the command line, or run each experiment by itself"
             )
-
-
-def hydra_settings(line: CommandLine, overrides: Sequence[Override]) -> DictConfig:
-    """What Hydra itself is told: by conf/, an experiment, or the command line."""
-    pairs = zip(line.words, overrides, strict=True)
-    return compose_words(line, [word for word, override in pairs if not override.is_sweep_override()]).hydra
 
 
 def sweep_jobs(overrides: Sequence[Override], params: Mapping[str, Any]) -> Iterator[list[str]]:
