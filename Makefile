@@ -20,7 +20,7 @@ $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	  || { echo "Python 3.11 or newer is needed; PYTHON=/path/to/python3.11 make …"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --disable-pip-version-check -q -e '.[dev,dashboard,joblib,runtime,slurm]' -c constraints.txt
+	$(BIN)/python -m pip install --disable-pip-version-check -q -e '.[dev,dashboard,joblib,runtime,serve,slurm]' -c constraints.txt
 	@touch $@
 
 demo: install ## from nothing to a results table, on the simulated factory

@@ -1,6 +1,10 @@
-"""`asd-runtime`: score recordings and listen to a machine, without torch. `asd listen` is the same command."""
+"""`asd-runtime`: score recordings, listen to a machine, serve over HTTP, without torch.
+
+`asd listen` and `asd serve` are the same commands.
+"""
 
 import argparse
+import ipaddress
 import json
 import os
 import sys
@@ -12,6 +16,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 EXIT_ANOMALOUS = 1
 EXIT_MISTAKE = 2
+SHORTEST_TOKEN = 16  # characters
 RULE = "official, quantile=0.99, per-day=1 (false alarms a day), or a number (%(default)s)"
 
 
@@ -21,6 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     add_score(commands)
     add_listen(commands)
+    add_serve(commands)
     options = parser.parse_args(arguments)
     try:
         return int(options.command(options))
@@ -132,3 +138,73 @@ def report(line: str, events: Path | None) -> None:
     if events is not None:
         with open(events, "a", encoding="utf-8") as file:
             file.write(line + "\n")
+
+
+def add_serve(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Adds `serve`."""
+    parser = commands.add_parser("serve", help="score recordings over HTTP", description=serve.__doc__)
+    parser.add_argument("models", type=Path, nargs="+", metavar="MODEL", help="what asd export wrote")
+    parser.add_argument(
+        "--host", default="127.0.0.1", help="address; one that others reach needs a token (%(default)s)"
+    )
+    parser.add_argument("--port", type=int, default=8000, help="(%(default)s)")
+    parser.add_argument("--token-file", type=Path, metavar="FILE", help="holds what requests must bear")
+    parser.add_argument("--clips", type=Path, metavar="FOLDER", help="root of the training data, to hear nearest clips")
+    parser.add_argument("--max-mb", type=float, default=16, metavar="MB", help="of a recording (%(default)g)")
+    parser.add_argument("--max-seconds", type=float, default=60, metavar="SECONDS", help="of a recording (%(default)g)")
+    parser.add_argument(
+        "--timeout", type=float, default=30, metavar="SECONDS", help="to receive a recording, to wait (%(default)g)"
+    )
+    parser.add_argument("--at-once", type=int, default=os.cpu_count() or 1, help="scored together (%(default)s)")
+    parser.add_argument("--waiting", type=int, default=16, help="requests that may wait (%(default)s)")
+    parser.set_defaults(command=serve)
+
+
+def serve(options: argparse.Namespace) -> int:
+    """Answers recordings with score, verdict and curve: POST /score; /health, /metrics, /openapi.json, a page at /.
+
+    Raises:
+        ValueError: FastAPI or uvicorn is missing, two models have one name, or another address has no token.
+    """
+    token = read_token(options.token_file)
+    if not token and not is_loopback(options.host):
+        raise ValueError(f"--host {options.host}: whoever reaches it could use it; give --token-file FILE")
+    try:
+        import uvicorn
+
+        from asd_runtime.server import Limits, create_app
+    except ImportError as error:
+        raise ValueError(f"serve needs more packages ({error}): pip install 'asd-runtime[serve]'") from None
+    from asd_runtime import load
+
+    detectors = {path.stem: load(path) for path in options.models}
+    if len(detectors) < len(options.models):
+        raise ValueError("two models have one name; rename a file")
+    limits = Limits(int(options.max_mb * 1e6), options.max_seconds, options.timeout, options.at_once, options.waiting)
+    hosts = ["*"] if token else ["localhost", "127.0.0.1", "[::1]", options.host]
+    app = create_app(detectors, limits, token=token, hosts=hosts, clips=options.clips)
+    connections = 4 * (limits.at_once + limits.waiting)
+    uvicorn.run(app, host=options.host, port=options.port, limit_concurrency=connections, server_header=False)
+    return 0
+
+
+def read_token(path: Path | None) -> str | None:
+    """The token in a file.
+
+    Raises:
+        ValueError: It is shorter than 16 characters.
+    """
+    if path is None:
+        return None
+    token = path.read_text(encoding="utf-8").strip()
+    if len(token) < SHORTEST_TOKEN:
+        raise ValueError(f"{path}: a token of {len(token)} characters; give {SHORTEST_TOKEN} or more")
+    return token
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches an address."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -1,6 +1,7 @@
 """The exported network in ONNX Runtime."""
 
 from collections import OrderedDict
+from threading import Lock
 
 import numpy as np
 import onnxruntime
@@ -35,6 +36,7 @@ class Network:
             raise ValueError(f"the network cannot be loaded: {error}") from None
         self.input = self.session.get_inputs()[0].name
         self.remembered: OrderedDict[bytes, NDArray[np.floating]] = OrderedDict()
+        self.lock = Lock()  # of what is remembered, for several threads
 
     def __call__(self, batch: NDArray[np.floating]) -> NDArray[np.floating]:
         """The output for one batch."""
@@ -43,9 +45,11 @@ class Network:
     def remember(self, batch: NDArray[np.floating]) -> NDArray[np.floating]:
         """As calling it; a batch of the same bytes as one of the last few is not computed again."""
         key = batch.tobytes()
-        if key not in self.remembered:
-            self.remembered[key] = self(batch)
+        with self.lock:
+            found = self.remembered.pop(key, None)
+        output = self(batch) if found is None else found
+        with self.lock:
+            self.remembered[key] = output
             if len(self.remembered) > REMEMBERED:
                 self.remembered.popitem(last=False)
-        self.remembered.move_to_end(key)
-        return self.remembered[key]
+        return output

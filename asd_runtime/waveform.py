@@ -9,6 +9,13 @@ from numpy.typing import NDArray
 
 from asd_runtime.framing import FULL_SCALE
 
+UNKNOWN_LENGTH = 0x7FFF0000  # and above: what programs write that write to a pipe and cannot know
+MAX_CHUNKS = 1000  # of a WAV file that are looked at before its samples
+
+
+class TooLongError(ValueError):
+    """Sound of more samples than are taken."""
+
 
 def to_int16(samples: NDArray[np.generic]) -> NDArray[np.int16]:
     """A waveform as 16-bit samples, the numbers that a WAV file of it would hold.
@@ -43,20 +50,38 @@ def read_recording(path: Path) -> tuple[NDArray[np.int16], int]:
     if path.exists() and not path.is_file():
         raise ValueError(f"{path}: cannot be read as sound (not a regular file)")
     try:
+        return read_sound(path)
+    except OSError as error:
+        raise ValueError(f"{path}: cannot be read as sound ({error})") from None
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+
+
+def read_sound(path: Path, *, max_samples: int | None = None) -> tuple[NDArray[np.int16], int]:
+    """The samples of a regular file, whatever libsndfile reads, and its rate in Hz; messages do not name the file.
+
+    Args:
+        path: Of the file.
+        max_samples: More are refused before they are decoded.
+
+    Raises:
+        TooLongError: It has more samples.
+        ValueError: It is no sound, truncated, or has several channels.
+    """
+    try:
         missing = missing_bytes(path)
         with soundfile.SoundFile(path) as sound:
             channels, promised, rate = sound.channels, sound.frames, sound.samplerate
+            if channels != 1:
+                raise ValueError(f"{channels} channels; give 1")
+            if max_samples is not None and promised > max_samples:
+                raise TooLongError(f"{promised} samples; at most {max_samples} are taken")
             samples = sound.read(dtype="float64" if sound.subtype in ("FLOAT", "DOUBLE") else "int16")
-    except (OSError, soundfile.SoundFileError) as error:
-        raise ValueError(f"{path}: cannot be read as sound ({error})") from None
-    if channels != 1:
-        raise ValueError(f"{path}: {channels} channels; give 1")
+    except (soundfile.SoundFileError, TypeError) as error:  # TypeError: the name is that of a format without header
+        raise ValueError(f"cannot be read as sound ({getattr(error, 'error_string', error)})") from None
     if missing or len(samples) < promised:
-        raise ValueError(f"{path}: truncated; its header promises more sound than the file holds")
-    try:
-        return to_int16(samples), rate
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from None
+        raise ValueError("truncated; its header promises more sound than the file holds")
+    return to_int16(samples), rate
 
 
 def missing_bytes(path: Path) -> int:
@@ -66,9 +91,12 @@ def missing_bytes(path: Path) -> int:
         head = file.read(12)
         if head[:4] != b"RIFF" or head[8:] != b"WAVE":
             return 0
-        while len(chunk := file.read(8)) == 8:
+        for _ in range(MAX_CHUNKS):
+            chunk = file.read(8)
+            if len(chunk) < 8:
+                break
             length = int.from_bytes(chunk[4:], "little")
             if chunk[:4] == b"data":
-                return max(0, file.tell() + length - size)
+                return 0 if length >= UNKNOWN_LENGTH else max(0, file.tell() + length - size)
             file.seek(length + length % 2, os.SEEK_CUR)
     return 0

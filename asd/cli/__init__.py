@@ -40,11 +40,11 @@ class Command(argparse.ArgumentParser):
 
 def build_parser() -> argparse.ArgumentParser:
     """The commands and their options."""
-    from asd.cli import dashboard, data, export, listen, official, report, score, scripts, status, wandb
+    from asd.cli import dashboard, data, export, official, report, runtime, score, scripts, status, wandb
 
     parser = Command(prog="asd", description=sys.modules["asd"].__doc__)
     parser.set_defaults(quiet=False)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for command in (scripts, dashboard, data, export, listen, official, report, score, status, wandb):
+    for command in (scripts, dashboard, data, export, runtime, official, report, score, status, wandb):
         command.add(commands)
     return parser

@@ -11,25 +11,16 @@ import numpy as np
 import pytest
 import soundfile
 
-from asd.inference.export import build_model
-from asd.inference.export_run import exported_detector
-from asd.runs.folder import RunFolder
 from asd_runtime.cli import main
 from asd_runtime.detector import Detector
 from asd_runtime.listening import Alarm, Event, Heard, Listener
-from asd_runtime.model_file import Model, write_model
+from asd_runtime.model_file import Model
 from asd_runtime.snippets import Snippets
 from asd_runtime.sources import pipe, recordings
 from asd_runtime.windows import Block, Gap, Window, cut
 from tests.support.factory import RATE, tone
 
 ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture
-def model(evaluated: RunFolder) -> Model:
-    """A tiny exported model that listens to windows of 1.5 s."""
-    return build_model(exported_detector(evaluated.path, clip_seconds=1.5))
 
 
 def listener(model: Model, on: float, off: float, min_seconds: float = 0.0) -> Listener:
@@ -118,7 +109,6 @@ def test_snippets_stay_within_their_budget(tmp_path: Path) -> None:
 
 
 def test_the_command_scores_and_listens(model: Model, capsys: pytest.CaptureFixture[str]) -> None:
-    write_model(Path("fan.asd"), model)
     soundfile.write("odd.wav", tone(3000, 4, 5), RATE)
     assert main(["score", "fan.asd", "odd.wav", "--section", "0", "--threshold=-1", "--fail-on-anomaly"]) == 1
     assert "anomalous\todd.wav" in capsys.readouterr().out
@@ -133,7 +123,6 @@ def test_the_command_scores_and_listens(model: Model, capsys: pytest.CaptureFixt
 
 
 def test_the_runtime_never_imports_torch(model: Model) -> None:
-    write_model(Path("fan.asd"), model)
     soundfile.write("odd.wav", tone(3000, 2, 5), RATE)
     code = "import sys; from asd_runtime.cli import main\n"
     code += "assert main('score fan.asd odd.wav --section 0 --threshold quantile=0.9'.split()) == 0\n"
