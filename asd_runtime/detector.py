@@ -3,25 +3,26 @@
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import assert_never
 
 import numpy as np
 from numpy.typing import NDArray
 
-from asd_runtime.framing import first_columns, min_samples
-from asd_runtime.logmel import clip_windows
+from asd_runtime.back_ends import back_end_scores
+from asd_runtime.framing import first_columns, min_samples, raw_windows
+from asd_runtime.logmel import clip_windows, pooled_log_mel
 from asd_runtime.model_file import (
+    BackEndScoring,
     Domain,
     LogMelInput,
     LogOddsScoring,
     Model,
     NeighbourScoring,
-    PieceInput,
+    PooledInput,
     ReconstructionScoring,
     Section,
 )
 from asd_runtime.network import Network
-from asd_runtime.scoring import NeighbourSearch, PieceScores, log_odds, squared_errors
+from asd_runtime.scoring import NeighbourSearch, PieceScores, log_odds, squared_errors, unit_length
 from asd_runtime.spectrogram import clip_pieces
 from asd_runtime.verdict import Threshold, find_threshold, share_below
 from asd_runtime.waveform import read_recording, to_int16
@@ -62,7 +63,7 @@ class Detector:
 
     def __init__(self, model: Model, *, threads: int = 1) -> None:
         self.model = model
-        self.network = Network(model.network, threads=threads)
+        self.network = Network(model.network, threads=threads) if model.network else None
         self.searches: dict[int, NeighbourSearch] = {}
 
     @property
@@ -160,31 +161,47 @@ class Detector:
     @property
     def summary(self) -> Callable[[NDArray[np.float64]], np.float64]:
         """What makes one clip's score of its pieces' scores."""
-        scoring = self.model.scoring
-        return np.max if isinstance(scoring, NeighbourScoring) and scoring.aggregation == "max" else np.mean
+        return np.max if getattr(self.model.scoring, "aggregation", "mean") == "max" else np.mean
 
     def piece_scores(self, waveform: NDArray[np.int16], section: Section) -> PieceScores:
         """The scores of the pieces of a clip."""
         scoring = self.model.scoring
         if isinstance(scoring, NeighbourScoring):
             return self.search(section).score(np.concatenate(list(self.embeddings(waveform))))
-        groups = self.windows(waveform)
+        if isinstance(scoring, BackEndScoring):
+            return back_end_scores(np.concatenate(list(self.embeddings(waveform))), scoring, section.state)
+        return self.window_scores(waveform, section, scoring)
+
+    def window_scores(
+        self, waveform: NDArray[np.int16], section: Section, scoring: ReconstructionScoring | LogOddsScoring
+    ) -> PieceScores:
+        """The scores of log-mel windows, which are compared with no training clip."""
+        groups, network = self.windows(waveform), self.network
+        assert network is not None
         if isinstance(scoring, ReconstructionScoring):
             flat = (group.reshape(len(group), -1) for group in groups)
-            scores = [squared_errors(group, self.network(group.astype(np.float64))) for group in flat]
-        elif isinstance(scoring, LogOddsScoring):
-            images = (image[None] for group in groups for image in group)
-            scores = [log_odds(self.network.remember(image), section.class_index, scoring.formula) for image in images]
+            scores = [squared_errors(group, network(group.astype(np.float64))) for group in flat]
         else:
-            assert_never(scoring)
+            images = (image[None] for group in groups for image in group)
+            scores = [log_odds(network.remember(image), section.class_index, scoring.formula) for image in images]
         found = np.concatenate(scores)
         return PieceScores(found, np.full(len(found), -1))
 
     def embeddings(self, waveform: NDArray[np.int16]) -> Iterator[NDArray[np.float32]]:
-        """The embedding of each piece, (1, dim); one at a time, which is fastest and gives the same bits anywhere."""
-        assert isinstance(self.model.input, PieceInput)
-        for piece in clip_pieces(waveform, self.model.input):
-            yield self.network.remember(piece).astype(np.float32)
+        """The embedding of each piece, (1, dim); one at a time, which is fastest and gives the same bits anywhere.
+
+        Those of a network have unit length.
+        """
+        settings = self.model.input
+        if isinstance(settings, PooledInput):
+            assert self.model.mel_filters is not None
+            yield pooled_log_mel(waveform, settings, self.model.mel_filters)
+            return
+        assert not isinstance(settings, LogMelInput)
+        assert self.network is not None
+        cut = raw_windows(waveform, settings) if isinstance(settings, WindowInput) else clip_pieces(waveform, settings)
+        for piece in cut:
+            yield unit_length(self.network.remember(piece).astype(np.float32))
 
     def windows(self, waveform: NDArray[np.int16]) -> Iterator[NDArray[np.float32]]:
         """The log-mel windows of a clip in groups."""

@@ -8,7 +8,7 @@ import io
 import json
 import os
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 FORMAT = "asd-model-1"
+NETWORK = "network.onnx"
 FIXED_DATE = (1980, 1, 1, 0, 0, 0)  # the same detector gives the same bytes
 
 Pad = Literal["reflect", "zeros"]
@@ -40,9 +41,19 @@ class PieceInput:
     scale: Literal["linear", "power", "log"]
     pair_mean: bool
     pad: Pad
-    standardise: Literal["piece", "frequency", "none"]
+    standardise: Literal["piece", "frequency", "time_mean", "none"]
     stride: int
     kind: Literal["pieces"] = "pieces"
+
+    @property
+    def margin(self) -> int:
+        """Samples that windows reach beyond either end of a clip."""
+        return self.n_fft // 2
+
+    @property
+    def window_length(self) -> int:
+        """Samples of one piece."""
+        return (self.n_frames - 1) * self.hop_length + self.n_fft
 
 
 @dataclass(frozen=True)
@@ -62,6 +73,65 @@ class LogMelInput:
     pad: Pad
     stride: int
     kind: Literal["log-mel"] = "log-mel"
+
+    @property
+    def margin(self) -> int:
+        """Samples that windows reach beyond either end of a clip."""
+        return self.n_fft // 2
+
+    @property
+    def window_length(self) -> int:
+        """Samples of one window."""
+        return (self.n_frames - 1) * self.hop_length + self.n_fft
+
+
+@dataclass(frozen=True)
+class WindowInput:
+    """Windows of the waveform as they are, in [−32768, 32768): the graph holds what becomes of them.
+
+    Attributes:
+        window_length: Samples of a window.
+        hop_length: Samples from one position to the next.
+        margin: Samples that windows reach beyond either end of a clip.
+        pad: What is there.
+        stride: Positions from one window of a clip to the next.
+    """
+
+    sample_rate: int
+    window_length: int
+    hop_length: int
+    margin: int
+    pad: Pad
+    stride: int
+    kind: Literal["windows"] = "windows"
+
+
+@dataclass(frozen=True)
+class PooledInput:
+    """Log-mel energies of a whole clip, in dB, pooled over time by their rank (asd/features/temporal_pooling.py).
+
+    Attributes:
+        r: Weight of each rank, as a share of the one before; 1: mean over time, 0: maximum.
+        floor: Smallest energy below the logarithm.
+    """
+
+    sample_rate: int
+    n_fft: int
+    hop_length: int
+    pad: Pad
+    r: float
+    floor: float
+    kind: Literal["pooled"] = "pooled"
+
+    @property
+    def margin(self) -> int:
+        """Samples that columns reach beyond either end of a clip."""
+        return self.n_fft // 2
+
+    @property
+    def window_length(self) -> int:
+        """Samples of one column."""
+        return self.n_fft
 
 
 @dataclass(frozen=True)
@@ -95,12 +165,31 @@ class LogOddsScoring:
     kind: Literal["log-odds"] = "log-odds"
 
 
-Input = PieceInput | LogMelInput
-Scoring = NeighbourScoring | ReconstructionScoring | LogOddsScoring
+@dataclass(frozen=True)
+class BackEndScoring:
+    """Embeddings → one formula of asd_runtime/back_ends.py, or several in units of their training scores.
+
+    Attributes:
+        parts: Names of the formulas; their arrays are in `Section.state`.
+        how: What makes one score of theirs.
+        aggregation: What makes a clip's score of its pieces' scores.
+    """
+
+    parts: Sequence[str]
+    how: Literal["mean", "minimum"]
+    aggregation: Literal["mean", "max"]
+    kind: Literal["back-ends"] = "back-ends"
+
+
+Input = PieceInput | LogMelInput | WindowInput | PooledInput
+Scoring = NeighbourScoring | ReconstructionScoring | LogOddsScoring | BackEndScoring
 KINDS: dict[str, type[Any]] = {
     "pieces": PieceInput,
     "log-mel": LogMelInput,
+    "windows": WindowInput,
+    "pooled": PooledInput,
     "neighbours": NeighbourScoring,
+    "back-ends": BackEndScoring,
     "reconstruction": ReconstructionScoring,
     "log-odds": LogOddsScoring,
 }
@@ -168,7 +257,8 @@ class Section:
         training_scores: (training clips,) none of them scored against itself.
         is_source: (training clips,) whether a clip is of the source domain.
         gamma: Fitted quantiles by domain; a domain without a fit is absent.
-        references: None for methods that need none.
+        references: None for scorers that need none.
+        state: What other scorers learned, `PART.NAME` for each of their arrays.
     """
 
     number: int
@@ -178,6 +268,7 @@ class Section:
     is_source: NDArray[np.bool_]
     gamma: Mapping[str, TailQuantiles] = field(default_factory=dict)
     references: References | None = None
+    state: Mapping[str, NDArray[Any]] = field(default_factory=dict)
 
     def scores_of(self, domain: Domain) -> NDArray[np.float64]:
         """The training scores of one domain, or of both."""
@@ -196,7 +287,7 @@ class Model:
         scoring: How its output becomes scores.
         clip_samples: Length of the training clips (median), in samples: the natural window of a stream.
         sections: By section number.
-        network: The ONNX graph's bytes; one input, one output, weights inside.
+        network: The ONNX graph's bytes; one input, one output, weights inside. None: the input is the embedding.
         mel_filters: (n_fft / 2 + 1, n_mels) float64 for log-mel inputs, else None.
         notes: Figures measured at export, such as what thinning the references costs.
     """
@@ -206,7 +297,7 @@ class Model:
     scoring: Scoring
     clip_samples: int
     sections: Mapping[int, Section]
-    network: bytes
+    network: bytes | None
     mel_filters: NDArray[np.float64] | None = None
     notes: Mapping[str, Any] = field(default_factory=dict)
 
@@ -244,7 +335,8 @@ def packed(model: Model) -> dict[str, bytes]:
     buffer = io.BytesIO()
     np.savez(buffer, allow_pickle=False, **arrays)
     text = json.dumps(manifest, indent=2, ensure_ascii=False, allow_nan=False)
-    return {"manifest.json": text.encode(), "network.onnx": model.network, "arrays.npz": buffer.getvalue()}
+    network = {} if model.network is None else {NETWORK: model.network}
+    return {"manifest.json": text.encode(), **network, "arrays.npz": buffer.getvalue()}
 
 
 def pack_section(section: Section, arrays: dict[str, NDArray[Any]]) -> dict[str, Any]:
@@ -259,6 +351,7 @@ def pack_section(section: Section, arrays: dict[str, NDArray[Any]]) -> dict[str,
         arrays[f"{prefix}gamma_{domain}"] = np.stack([quantiles.tail, quantiles.score])
     if section.references is not None:
         arrays |= {f"{prefix}references.{name}": array for name, array in vars(section.references).items()}
+    arrays |= {f"{prefix}state.{name}": array for name, array in section.state.items()}
     return {
         "number": section.number,
         "class_index": section.class_index,
@@ -275,17 +368,18 @@ def read_model(path: Path) -> Model:
     """
     try:
         with zipfile.ZipFile(path) as archive:
-            members = {name: archive.read(name) for name in ("manifest.json", "network.onnx", "arrays.npz")}
+            members = {name: archive.read(name) for name in ("manifest.json", "arrays.npz")}
+            network = archive.read(NETWORK) if NETWORK in archive.namelist() else None
         manifest = json.loads(members["manifest.json"])
         if manifest.get("format") != FORMAT:
             raise ValueError(f"format {manifest.get('format')!r}, this runtime reads {FORMAT}")
         with np.load(io.BytesIO(members["arrays.npz"]), allow_pickle=False) as stored:
-            return unpacked(manifest, members["network.onnx"], dict(stored))
+            return unpacked(manifest, network, dict(stored))
     except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, zipfile.BadZipFile) as error:
         raise ValueError(f"{path}: no exported detector ({error}). Write one with: asd export RUN") from None
 
 
-def unpacked(manifest: dict[str, Any], network: bytes, arrays: dict[str, NDArray[Any]]) -> Model:
+def unpacked(manifest: dict[str, Any], network: bytes | None, arrays: dict[str, NDArray[Any]]) -> Model:
     """The model of an archive's members."""
     sections = [unpack_section(entry, arrays) for entry in manifest["sections"]]
     return Model(
@@ -323,4 +417,9 @@ def unpack_section(entry: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Se
             for domain, warnings in entry["gamma_warnings"].items()
         },
         references=References(**references) if references else None,
+        state={
+            name.removeprefix(f"{prefix}state."): array
+            for name, array in arrays.items()
+            if name.startswith(f"{prefix}state.")
+        },
     )

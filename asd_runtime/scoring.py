@@ -43,9 +43,8 @@ class NeighbourSearch:
         if fewest < self.k:
             raise ValueError(f"{section}: {fewest} references, but K is {self.k}; export more of them")
 
-    def score(self, embeddings: NDArray[np.float32]) -> PieceScores:
-        """Scores of pieces from their embeddings, (pieces, dim): 1 − mean of the K largest cosines."""
-        unit = unit_length(embeddings)
+    def score(self, unit: NDArray[np.float32]) -> PieceScores:
+        """Scores of pieces from their unit embeddings, (pieces, dim): 1 − mean of the K largest cosines."""
         found = [self.search(unit, *references) for references in self.sets]
         nearer = np.argmin([scores for scores, _ in found], axis=0)
         piece = np.arange(len(unit))

@@ -118,7 +118,7 @@ class Scoring:
         """The detector of a name, or the only one; 404 where there is none."""
         known = sorted(self.detectors)
         name = known[0] if model is None and len(known) == 1 else model
-        if name not in self.detectors:
+        if name is None or name not in self.detectors:
             raise HTTPException(404, f"model={name}: give one of {', '.join(known)}")
         return name, self.detectors[name]
 

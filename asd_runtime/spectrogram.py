@@ -38,6 +38,8 @@ def finish(piece: NDArray[np.float32], settings: PieceInput) -> NDArray[np.float
         return np.ascontiguousarray(scaled)
     axes = (0, 1) if settings.standardise == "piece" else (1,)
     centred = scaled - scaled.mean(axes, keepdims=True)
+    if settings.standardise == "time_mean":
+        return np.ascontiguousarray(centred)
     deviation = np.sqrt(np.square(centred).mean(axes, keepdims=True))
     return np.ascontiguousarray(centred / (deviation + np.float32(SMALLEST_DEVIATION)))
 

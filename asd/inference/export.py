@@ -34,7 +34,7 @@ class ExportedDetector:
 
     Attributes:
         identity: The run that it comes from.
-        network: In evaluation mode, on the CPU; gives embeddings, reconstructions or logits.
+        network: In evaluation mode, on the CPU; gives embeddings, reconstructions or logits. None: nothing was trained.
         example: A batch that the network takes: one piece, one image, or several windows.
         input: What the network takes.
         scoring: How its output becomes scores.
@@ -44,8 +44,8 @@ class ExportedDetector:
     """
 
     identity: Identity
-    network: nn.Module
-    example: Tensor
+    network: nn.Module | None
+    example: Tensor | None
     input: Input
     scoring: Scoring
     clip_samples: int
@@ -69,21 +69,29 @@ def build_model(detector: ExportedDetector, *, n_references: int | None = None, 
     notes: dict[str, Any] = {"fp16": fp16}
     if n_references is not None:
         if not isinstance(detector.scoring, NeighbourScoring):
-            raise ValueError(f"--references: method {detector.identity.method} has none; leave the option out")
+            raise ValueError("--references: only those of cosine neighbours can be thinned; leave the option out")
         sections, notes["references"] = thin_sections(sections, n_references, detector.scoring)
     if fp16:
         sections = [halve_references(section) for section in sections]
-    any_batch = isinstance(detector.scoring, ReconstructionScoring)
     return Model(
         identity=detector.identity,
         input=detector.input,
         scoring=detector.scoring,
         clip_samples=detector.clip_samples,
         sections={section.number: replace(section, gamma=gamma_tails(section)) for section in sections},
-        network=to_onnx(detector.network, detector.example, any_batch=any_batch, halve=fp16),
+        network=graph_of(detector, halve=fp16),
         mel_filters=detector.mel_filters,
         notes=notes,
     )
+
+
+def graph_of(detector: ExportedDetector, *, halve: bool) -> bytes | None:
+    """The ONNX graph of the network, if there is one."""
+    if detector.network is None:
+        return None
+    assert detector.example is not None
+    any_batch = isinstance(detector.scoring, ReconstructionScoring)
+    return to_onnx(detector.network, detector.example, any_batch=any_batch, halve=halve)
 
 
 def gamma_tails(section: Section) -> dict[str, TailQuantiles]:

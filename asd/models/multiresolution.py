@@ -108,6 +108,7 @@ class Branches(nn.Module):
         self.whole_clip = whole_clip
         shapes = {name: spectrum.shape(n_samples) for name, spectrum in spectra.items()}
         embedding: dict[str, nn.Module] = {}
+        self.whole_spectrum = WholeSpectrum()
         if whole_clip:
             self.fft = FftConvolutions(CHANNELS[-1])
             embedding[FFT] = dense(CHANNELS[-1] * self.fft.length(n_samples // 2 + 1), branch_dim)
@@ -125,12 +126,20 @@ class Branches(nn.Module):
         """(clips, samples) to (clips, branches · branch_dim)."""
         with torch.no_grad(), torch.autocast(waveform.device.type, enabled=False):
             maps = {name: spectrum(waveform) for name, spectrum in self.spectra.items()}
-            spectrum = torch.fft.rfft(waveform).abs() if self.whole_clip else None
+            spectrum = self.whole_spectrum(waveform) if self.whole_clip else None
         found = {} if spectrum is None else {FFT: self.fft(spectrum.unsqueeze(1))}
         maps = self.stem(maps)
         for number in range(1, len(CHANNELS) + 1):
             maps = getattr(self, f"stage{number}")(maps)
         return torch.cat(list(self.embedding(found | maps).values()), dim=1)
+
+
+class WholeSpectrum(nn.Module):
+    """Magnitudes of the Fourier transform of a whole clip; a module, so that the export can find it."""
+
+    def forward(self, waveform: Tensor) -> Tensor:
+        """(clips, samples) to (clips, samples / 2 + 1)."""
+        return torch.fft.rfft(waveform).abs()
 
 
 class Parallel(nn.ModuleDict):

@@ -6,16 +6,31 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 import asd
+from asd.config import CONF
 from asd.evaluation import evaluate
 from asd.experiment import train
+from asd.features.input import SpectrogramPieces
 from asd.inference.export import build_model
 from asd.inference.export_run import exported_detector
+from asd.inference.export_scorers import scoring_of, state_of
 from asd.runs.folder import RunFolder
+from asd.scoring.cosine import CosineNeighbours
+from asd.scoring.density import LocalDensity, LocalOutlierFactor
+from asd.scoring.distributions import GaussianMixture, Mahalanobis, PcaResidual
+from asd.scoring.domain_neighbours import DomainNeighbours
+from asd.scoring.euclidean import EuclideanNeighbours
+from asd.scoring.fusion import Fusion
+from asd.scoring.neighbours import unit_embeddings
+from asd.scoring.scorer import ClipPieces, Scorer
+from asd.scoring.window_scores import FirstFeature
+from asd_runtime.back_ends import back_end_scores
 from asd_runtime.detector import Detector
-from asd_runtime.model_file import Model, read_model, write_model
-from tests.support.factory import make_machine
+from asd_runtime.model_file import Model, PieceInput, read_model, write_model
+from asd_runtime.spectrogram import clip_pieces
+from tests.support.factory import RATE, make_machine, tone
 from tests.support.jobs import compose
 
 Job = Callable[..., dict[str, Any]]
@@ -23,6 +38,12 @@ Job = Callable[..., dict[str, Any]]
 SMALL = [
     ("backbone=small", "input=512x32"),
     ("backbone=small", "input=1024x32", "input.scale=log", "input.pad=zeros", "input.standardise=frequency"),
+]
+OTHER_INPUTS = [
+    ("backbone=small", "input=logmel", "input.standardise=time_mean"),
+    ("backbone=aisfx", "backbone.pretrained=false", "input=aisfx", "input.n_frames=40"),
+    ("backbone=multiresolution", "input=waveform", "input.seconds=1.2", "loss=feature_exchange"),
+    ("backbone=singleresolution", "input=waveform", "input.seconds=1.5", "loss=adaproj"),
 ]
 LARGE = [
     (f"backbone={backbone}", f"input={size}")
@@ -41,6 +62,18 @@ def finished(job: Job, *overrides: str) -> RunFolder:
 def recordings() -> list[Path]:
     """All test clips."""
     return sorted(Path("data/dev_data/fan").glob("*_test/*.wav"))
+
+
+SCORERS = [
+    (LocalDensity, {"n_neighbors": 5, "n_density": 3}),
+    (LocalOutlierFactor, {"n_neighbors": 5}),
+    (Mahalanobis, {"per_domain": True}),
+    *((GaussianMixture, {"covariance": covariance}) for covariance in ("full", "tied", "diag", "spherical")),
+    (PcaResidual, {"explained": 0.8, "aggregation": "max"}),
+    (EuclideanNeighbours, {"n_neighbors": 3}),
+    *((DomainNeighbours, {"enlarge": enlarge, "n_neighbors": k}) for enlarge, k in (("smote", 1), ("mixed", 13))),
+    *((CosineNeighbours, {"n_neighbors": 3, "references": domain}) for domain in ("both", "target", "nearest")),
+]
 
 
 def assert_same_scores(run: RunFolder, model: Model) -> None:
@@ -63,6 +96,75 @@ def test_every_input_and_scorer(workplace: Path, job: Job, overrides: tuple[str,
     assert_same_scores(run, read_model(Path("fan.asd")))
     write_model(Path("fan.asd"), build_model(exported_detector(run.path)))
     assert Path("fan.asd").read_bytes() == first  # same run, same bytes
+
+
+def pieces_of(n_clips: int, seed: int) -> ClipPieces:
+    """Random unit embeddings of clips of four pieces, the last three clips of the target domain."""
+    random = np.random.default_rng(seed)
+    unit = unit_embeddings(torch.from_numpy(random.standard_normal((4 * n_clips, 8)).astype(np.float32)))
+    return ClipPieces("fan section 00", 0, unit, np.repeat(np.arange(n_clips), 4), np.arange(n_clips) < n_clips - 3)
+
+
+@pytest.mark.parametrize(("kind", "settings"), SCORERS, ids=lambda value: getattr(value, "__name__", ""))
+def test_every_scorer(kind: type[Scorer], settings: dict[str, Any]) -> None:
+    scorer, pieces = kind(**settings), pieces_of(5, 1)
+    assert_same_formula(scorer, pieces)
+    fused = [Fusion(scorers=[kind(**settings), Mahalanobis()], how=how) for how in ("mean", "minimum")]
+    for fusion in fused:
+        assert_same_formula(fusion, pieces)
+
+
+def assert_same_formula(scorer: Scorer, pieces: ClipPieces) -> None:
+    """Compares a fitted scorer with the runtime's formula of its arrays."""
+    scorer.fit(pieces_of(12, 0))
+    expected = scorer.score(pieces)
+    scoring = scoring_of(scorer)
+    found = back_end_scores(pieces.embedding.numpy(), scoring, state_of(scorer))
+    np.testing.assert_allclose(found.score, expected.pieces, rtol=1e-5, atol=1e-6)
+    assert scoring.aggregation == scorer.aggregation
+    if expected.nearest.shape[1]:
+        np.testing.assert_array_equal(found.nearest, expected.nearest[:, 0])
+
+
+def test_a_scorer_that_the_runtime_does_not_know_is_refused() -> None:
+    class Own(Mahalanobis):
+        pass
+
+    for scorer in (Own(), Fusion(scorers=[Own(), Mahalanobis()]), FirstFeature()):
+        with pytest.raises(ValueError, match=r"cannot be exported; CosineNeighbours, .* can, and Fusion of them"):
+            scoring_of(scorer)
+
+
+@pytest.mark.parametrize("standardise", ["piece", "frequency", "time_mean", "none"])
+@pytest.mark.parametrize("scale", ["linear", "power", "log"])
+def test_every_setting_of_pieces(standardise: str, scale: str) -> None:
+    values = {"sample_rate": RATE, "n_fft": 254, "hop_length": 64, "n_frames": 8, "n_bins": 64, "pair_mean": True}
+    values |= {"scale": scale, "pad": "reflect", "standardise": standardise}
+    input = SpectrogramPieces.of({"name": "x", **values})
+    clip = tone(400, 0.2, 0)
+    expected = input.of_clips(torch.from_numpy(np.pad(clip, 127, mode="reflect")).float()[None], 3, 32768)
+    found = np.concatenate(list(clip_pieces(clip, PieceInput(**values, stride=3))))
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ("method=logmel_neighbour",),
+        ("method=temporal_pooling", "r=0.9", "scorer.covariance=full"),
+        pytest.param(
+            ("method=temporal_pooling", "scorer=cosine", "scorer.n_neighbors=2", "input.pad=zeros"),
+            marks=pytest.mark.slow,
+        ),
+    ],
+    ids=lambda overrides: "-".join(overrides),
+)
+def test_methods_that_train_nothing(workplace: Path, job: Job, overrides: tuple[str, ...]) -> None:
+    small = ["data=folder", "data.root=data", "machine=fan", "trainer.accelerator=cpu", "progress=false"]
+    run = train(compose("train", *overrides, *small))
+    evaluate(job("evaluate"))
+    write_model(Path("fan.asd"), build_model(exported_detector(run.path)))
+    assert_same_scores(run, read_model(Path("fan.asd")))
 
 
 @pytest.mark.parametrize("method", ["autoencoder", "mobilenetv2"])
@@ -92,7 +194,16 @@ def test_fewer_references_are_stated_with_their_cost(evaluated: RunFolder) -> No
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("overrides", LARGE, ids=lambda overrides: "-".join(overrides))
+@pytest.mark.parametrize("scorer", sorted(path.stem for path in (CONF / "scorer").glob("*.yaml")))
+def test_every_configured_scorer(trained: RunFolder, job: Job, scorer: str) -> None:
+    few = {"density": ["scorer.n_neighbors=4"], "lof": ["scorer.n_neighbors=4"]}
+    few["fusion"] = ["scorer.scorers.2.n_neighbors=4"]
+    evaluate(job("evaluate", f"scorer={scorer}", *few.get(scorer, [])))
+    assert_same_scores(trained, build_model(exported_detector(trained.path)))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("overrides", [*OTHER_INPUTS, *LARGE], ids=lambda overrides: "-".join(overrides))
 def test_every_backbone(workplace: Path, job: Job, overrides: tuple[str, ...]) -> None:
     run = finished(job, *overrides)
     assert_same_scores(run, build_model(exported_detector(run.path)))
