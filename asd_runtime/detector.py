@@ -20,6 +20,7 @@ from asd_runtime.model_file import (
     PooledInput,
     ReconstructionScoring,
     Section,
+    WindowInput,
 )
 from asd_runtime.network import Network
 from asd_runtime.scoring import NeighbourSearch, PieceScores, log_odds, squared_errors, unit_length

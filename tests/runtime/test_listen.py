@@ -122,6 +122,104 @@ def test_the_command_scores_and_listens(model: Model, capsys: pytest.CaptureFixt
     assert main(["score", "odd.wav", "odd.wav"]) == 2  # no exported detector
 
 
+HOURS = float(os.environ.get("ASD_LISTEN_HOURS", "2"))  # a week has 168
+HOP, LENGTH = 15.0, 2.0  # seconds
+ON, OFF, MIN_SECONDS = 20.0, 10.0, 20.0
+
+
+class Plant:
+    """Sound without end: second s of each kind is one of eight takes. Read as a pipe is.
+
+    Args:
+        hours: When it ends.
+    """
+
+    def __init__(self, hours: float) -> None:
+        hum, time = [tone(400, 1, seed) for seed in range(8)], np.arange(RATE) / RATE
+        faulty = [np.clip(take + 9000 * np.sin(2 * np.pi * 2500 * time), -32768, 32767) for take in hum]
+        slight = [take + 300 * np.sin(2 * np.pi * 2500 * time) for take in hum]
+        clipped = [np.sign(take) * 32767 for take in hum]
+        silent = [np.zeros(RATE)] * 8
+        self.takes = np.array([hum, slight, faulty, clipped, silent]).astype("<i2")
+        random = np.random.default_rng(0)
+        n_seconds = round(3600 * hours)
+        self.kind = np.zeros(n_seconds, np.int64)
+        for start in random.integers(0, n_seconds, max(8, n_seconds // 600)):
+            self.kind[start : start + random.integers(1, 120)] = random.integers(1, 5)
+        self.position = 0
+
+    def samples(self, start: int, count: int) -> np.ndarray:
+        """int16 from a position on; fewer at the end."""
+        first, end = start // RATE, min(len(self.kind), -(-(start + count) // RATE))
+        seconds = np.arange(first, end)
+        found = self.takes[self.kind[seconds], seconds % 8].reshape(-1)
+        return found[start - first * RATE :][:count]
+
+    def read(self, n_bytes: int) -> bytes:
+        """The next bytes."""
+        found = self.samples(self.position, n_bytes // 2)
+        self.position += len(found)
+        return found.tobytes()
+
+
+def offline_events(plant: Plant, model: Model) -> list[tuple[str, float]]:
+    """What should be said of all windows, each scored as a recording of its own."""
+    detector, events = Detector(model), []
+    is_alarm = is_silent = is_clipped = False
+    wish: list[float] = []  # begins of the windows in a row that ask for the other state
+    length = round(LENGTH * RATE)
+    for number in range(int((len(plant.kind) - HOP) / HOP) + 1):
+        start = round(number * HOP * RATE)
+        window, seconds = plant.samples(start, length), start / RATE
+        was = is_silent, is_clipped
+        is_silent = len(set(window.tolist())) == 1
+        is_clipped = np.isin(window, (32767, -32767, -32768)).mean() > 0.001
+        if not is_silent:
+            score = detector.score(window, RATE, 0, threshold="1").score
+            wish = [*wish, seconds] if (score <= OFF if is_alarm else score > ON) else []
+            if wish and wish[-1] - wish[0] >= MIN_SECONDS:
+                is_alarm, wish = not is_alarm, []
+                events.append(("alarm-begins" if is_alarm else "alarm-ends", seconds))
+        for name, before, now in (("silence", was[0], is_silent), ("clipping", was[1], is_clipped)):
+            if before != now:
+                events.append((f"{name}-{'begins' if now else 'ends'}", seconds))
+    return events
+
+
+@pytest.mark.slow
+def test_long_listening_loses_and_invents_nothing_in_flat_memory(plain_model: Model) -> None:
+    """Two hours; `ASD_LISTEN_HOURS=168` makes it a week."""
+    run = "import sys; from asd_runtime.cli import main; sys.exit(main(sys.argv[1:]))"
+    command = [sys.executable, "-c", run, "listen", "fan.asd", "-", "--section", "0", "--hop", str(HOP)]
+    command += ["--threshold", str(ON), "--off", str(OFF), "--min-seconds", str(MIN_SECONDS)]
+    command += ["--events", "events.jsonl", "--snippets", "kept", "--snippets-mb", "1"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    plant, resident = Plant(HOURS), []
+    with open("lines.txt", "w") as lines:
+        listening = subprocess.Popen(
+            command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=lines
+        )
+    assert listening.stdin is not None
+    while sound := plant.read(2 * 60 * RATE):
+        listening.stdin.write(sound)
+        resident.append(resident_mb(listening.pid))
+    listening.stdin.close()
+    assert listening.wait() == 0
+    found = [json.loads(line) for line in Path("events.jsonl").read_text().splitlines()]
+    expected = offline_events(plant, plain_model)
+    assert len({event for event, _ in expected}) == 6
+    assert [(event["event"], event["seconds"]) for event in found] == expected
+    assert max(resident[len(resident) // 5 :]) - resident[len(resident) // 5] < 5
+    assert sum(path.stat().st_size for path in Path("kept").iterdir()) <= 1e6
+    print(f"{HOURS:g} h, {len(found)} events, {resident[len(resident) // 5]:.1f} … {max(resident):.1f} MB")
+
+
+def resident_mb(pid: int) -> float:
+    """Memory of a process."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return float(status.split("VmRSS:")[1].split()[0]) / 1000
+
+
 def test_the_runtime_never_imports_torch(model: Model) -> None:
     soundfile.write("odd.wav", tone(3000, 2, 5), RATE)
     code = "import sys; from asd_runtime.cli import main\n"
