@@ -6,7 +6,16 @@ import numpy as np
 import pytest
 
 from asd_runtime.logmel import pooled_log_mel
-from asd_runtime.model_file import BackEndScoring, Identity, Model, PooledInput, Section, read_model, write_model
+from asd_runtime.model_file import (
+    BackEndScoring,
+    Identity,
+    Model,
+    PooledInput,
+    Section,
+    TailQuantiles,
+    read_model,
+    write_model,
+)
 from tests.support.factory import RATE, tone
 from tests.support.originals import Originals
 
@@ -52,6 +61,7 @@ def section(number: int, settings: PooledInput, filters: np.ndarray) -> Section:
     vectors = np.concatenate([pooled_log_mel(clip, settings, filters) for clip in clips]).astype(np.float64)
     centre = vectors.mean(axis=0)
     state = {"reference": vectors - centre, "centre": centre, "clip": np.arange(10), "k": np.array(1)}
+    levels = TailQuantiles(np.array([0.5, 0.1, 1e-6]), np.array([1.0, 2.0, 20.0]))
     apart = np.linalg.norm(vectors[:, None] - vectors, axis=2) + np.diag(np.full(10, np.inf))
     return Section(
         number=number,
@@ -59,5 +69,6 @@ def section(number: int, settings: PooledInput, filters: np.ndarray) -> Section:
         clips=np.array([f"fan/train/section_{number:02d}_{clip}.wav" for clip in range(10)]),
         training_scores=apart.min(axis=1),
         is_source=np.arange(10) < 7,
+        gamma={"both": levels},
         state={"mean": np.zeros(1), "deviation": np.ones(1)} | {f"0.{name}": array for name, array in state.items()},
     )
