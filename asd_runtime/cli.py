@@ -142,7 +142,8 @@ def report(line: str, events: Path | None) -> None:
 
 def add_serve(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Adds `serve`."""
-    parser = commands.add_parser("serve", help="score recordings over HTTP", description=serve.__doc__)
+    description = (serve.__doc__ or "").partition("\n")[0]
+    parser = commands.add_parser("serve", help="score recordings over HTTP", description=description)
     parser.add_argument("models", type=Path, nargs="+", metavar="MODEL", help="what asd export wrote")
     parser.add_argument(
         "--host", default="127.0.0.1", help="address; one that others reach needs a token (%(default)s)"
