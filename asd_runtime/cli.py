@@ -8,12 +8,18 @@ import ipaddress
 import json
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from asd_runtime.verdict import ClipScore
 
 # Before numpy is imported: threads that wait by spinning take the cores of other programs.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
+EXPORTED = "what asd export wrote"
 EXIT_ANOMALOUS = 1
 EXIT_MISTAKE = 2
 SHORTEST_TOKEN = 16  # characters
@@ -35,40 +41,66 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return EXIT_MISTAKE
 
 
-def add_model(parser: argparse.ArgumentParser) -> None:
+def add_model(parser: argparse.ArgumentParser, metavar: str, what: str) -> None:
     """The options that both commands have."""
-    parser.add_argument("model", type=Path, metavar="MODEL", help="what asd export wrote")
+    parser.add_argument("model", type=Path, metavar=metavar, help=what)
     parser.add_argument("--section", type=int, help="whose normal sound it is compared with (the only one)")
     parser.add_argument("--domain", choices=("both", "source", "target"), default="both", help="whose training clips")
 
 
-def add_score(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Adds `score`."""
+def add_score(
+    commands: "argparse._SubParsersAction[argparse.ArgumentParser]", metavar: str = "MODEL", what: str = EXPORTED
+) -> argparse.ArgumentParser:
+    """Adds `score`, of what `metavar` and `what` say."""
     parser = commands.add_parser("score", help="score recordings", description=score.__doc__)
-    add_model(parser)
+    add_model(parser, metavar, what)
     parser.add_argument("clips", type=Path, nargs="+", metavar="clip.wav")
     parser.add_argument("--threshold", default="official", help=RULE)
+    parser.add_argument("--hop", type=float, metavar="SECONDS", help="between scores, which per-day needs")
+    parser.add_argument("--nearest", type=int, default=0, metavar="N", help="also the N nearest training clips")
+    parser.add_argument("--json", action="store_true", help="in JSON, with the pieces and their nearest training clips")
     parser.add_argument("--fail-on-anomaly", action="store_true", help="exit code 1 where a recording is anomalous")
-    parser.set_defaults(command=score)
+    parser.set_defaults(command=score, exit_on_mistake=EXIT_MISTAKE, opened=open_model)
+    return parser
 
 
 def score(options: argparse.Namespace) -> int:
-    """Prints score, share of training clips below, verdict and name of each recording, separated by tabs."""
+    """Prints score, share of training clips below, threshold, verdict and name of each recording, between tabs."""
+    score_file, found = options.opened(options), {}
+    for path in options.clips:
+        found[str(path)] = clip = score_file(path)
+        if not options.json:
+            nearest = [", ".join(clip.nearest_clips(options.nearest))] if options.nearest else []
+            figures = [repr(clip.score), f"{clip.share_below:.1%}", f"{clip.threshold.value:.6g}", clip.verdict]
+            print(*figures, path, *nearest, sep="\t")
+    if options.json:
+        print(json.dumps({path: clip.plain() for path, clip in found.items()}, indent=2))
+    for warning in sorted({f"threshold {c.threshold.rule}: {w}" for c in found.values() for w in c.threshold.warnings}):
+        print(warning, file=sys.stderr)
+    return EXIT_ANOMALOUS if options.fail_on_anomaly and any(clip.is_anomalous for clip in found.values()) else 0
+
+
+def open_model(options: argparse.Namespace) -> "Callable[[Path], ClipScore]":
+    """What scores a file with an exported model."""
     from asd_runtime import load
 
-    detector, is_anomalous = load(options.model), False
-    for path in options.clips:
-        found = detector.score_file(path, options.section, threshold=options.threshold, domain=options.domain)
-        verdict = "anomalous" if found.is_anomalous else "normal"
-        print(f"{found.score!r}\t{found.share_below:.1%}\t{verdict}\t{path}")
-        is_anomalous |= found.is_anomalous
-    return EXIT_ANOMALOUS if is_anomalous and options.fail_on_anomaly else 0
+    return partial(load(options.model).score_file, **verdict_options(options))
+
+
+def verdict_options(options: argparse.Namespace) -> dict[str, Any]:
+    """The arguments of a detector that the options of `score` are."""
+    return {
+        "section": options.section,
+        "threshold": options.threshold,
+        "domain": options.domain,
+        "hop_seconds": options.hop,
+    }
 
 
 def add_listen(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Adds `listen`."""
     parser = commands.add_parser("listen", help="watch a machine", description=listen.__doc__)
-    add_model(parser)
+    add_model(parser, "MODEL", EXPORTED)
     parser.add_argument(
         "source", nargs="?", default="microphone", metavar="-|FILE|FOLDER",
         help="raw 16-bit mono samples from a pipe, a recording, a folder of them (the microphone)",

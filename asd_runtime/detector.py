@@ -1,8 +1,8 @@
 """An exported detector: waveform → pieces → network → scores → verdict."""
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,33 +25,8 @@ from asd_runtime.model_file import (
 from asd_runtime.network import Network
 from asd_runtime.scoring import NeighbourSearch, PieceScores, log_odds, squared_errors, unit_length
 from asd_runtime.spectrogram import clip_pieces
-from asd_runtime.verdict import Threshold, find_threshold, share_below
+from asd_runtime.verdict import ClipScore, Threshold, find_threshold, share_below
 from asd_runtime.waveform import read_recording, to_int16
-
-
-@dataclass(frozen=True, eq=False)
-class ClipScore:
-    """How far a recording lies from the normal ones, and what that means.
-
-    Attributes:
-        score: Of the clip; higher = more anomalous.
-        section: Whose normal sound it was compared with.
-        share_below: Share of the section's training clips with a lower score.
-        threshold: Where normal ends.
-        is_anomalous: Whether the score is above the threshold.
-        pieces: (pieces,) score of each piece, in the order of time.
-        seconds: (pieces,) the middle of each piece's first column.
-        nearest: (pieces,) the training clip nearest to each piece; "" for methods that know none.
-    """
-
-    score: float
-    section: int
-    share_below: float
-    threshold: Threshold
-    is_anomalous: bool
-    pieces: NDArray[np.float64]
-    seconds: NDArray[np.float64]
-    nearest: NDArray[np.str_]
 
 
 class Detector:
@@ -80,6 +55,7 @@ class Detector:
         *,
         threshold: str = "official",
         domain: Domain = "both",
+        hop_seconds: float | None = None,
     ) -> ClipScore:
         """Scores one recording.
 
@@ -89,21 +65,20 @@ class Detector:
             section: Whose normal sound it is compared with; may be absent where the model has one section.
             threshold: A rule, see `asd_runtime.verdict.RULES`.
             domain: Whose training clips the verdict counts.
+            hop_seconds: From one score to the next, which the threshold per-day needs.
 
         Raises:
             ValueError: Sound of another rate, too short, silent or no sound; an unknown section, domain or rule.
         """
         known = self.find_section(section)
-        limit = find_threshold(known, threshold, domain=domain)
+        limit = find_threshold(known, threshold, domain=domain, hop_seconds=hop_seconds)
         return self.judge(self.checked(samples, sample_rate), known, limit, domain)
 
-    def score_file(
-        self, path: str | Path, section: int | None = None, *, threshold: str = "official", domain: Domain = "both"
-    ) -> ClipScore:
-        """Scores one recording from a file; arguments and errors as of `score`."""
+    def score_file(self, path: str | Path, section: int | None = None, **settings: Any) -> ClipScore:
+        """Scores one recording from a file; settings and errors as of `score`."""
         samples, rate = read_recording(Path(path))
         try:
-            return self.score(samples, rate, section, threshold=threshold, domain=domain)
+            return self.score(samples, rate, section, **settings)
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from None
 

@@ -10,12 +10,14 @@ from asd.system.memory import is_out_of_memory
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one command; a mistake of the user's is one message and exit code 1, Ctrl-C exit code 130."""
+    """Runs one command; a mistake of the user's is one message and exit code 1 (of `score` 2), Ctrl-C exit code 130."""
     with begun():
         from asd.system.progress import be_quiet, write_line  # Ctrl-C is taken care of from here on
 
+        code = 1
         try:
             options = build_parser().parse_args(arguments)
+            code = options.exit_on_mistake
             be_quiet(options.quiet)
             return int(options.command(options))
         except (ValueError, OSError) as error:
@@ -25,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 raise
             message = f"out of memory ({type(error).__name__}): end other programs, or give less at a time"
         write_line(sys.stderr, message)
-        return 1
+        return code
 
 
 class Command(argparse.ArgumentParser):
@@ -43,7 +45,7 @@ def build_parser() -> argparse.ArgumentParser:
     from asd.cli import dashboard, data, export, official, report, runtime, score, scripts, status, wandb
 
     parser = Command(prog="asd", description=sys.modules["asd"].__doc__)
-    parser.set_defaults(quiet=False)
+    parser.set_defaults(quiet=False, exit_on_mistake=1)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for command in (scripts, dashboard, data, export, runtime, official, report, score, status, wandb):
         command.add(commands)

@@ -94,6 +94,36 @@ def read_clip(path: Path, decoding: Decoding) -> np.ndarray:
     )
 
 
+def from_array(samples: np.ndarray, sample_rate: int, decoding: Decoding) -> np.ndarray:
+    """`read_clip` of sound in memory.
+
+    Args:
+        samples: (samples,) or (samples, channels) int16, or floats of full scale 1.
+        sample_rate: In Hz.
+        decoding: What a run asks of its recordings.
+
+    Raises:
+        ValueError: Samples of another shape or type, or unusable as a file of them would be.
+    """
+    block = np.asarray(samples)
+    block = block[:, None] if block.ndim == 1 else block
+    if block.ndim != 2 or not (block.dtype == np.int16 or np.issubdtype(block.dtype, np.floating)):
+        raise ValueError(
+            f"samples of shape {np.shape(samples)} and type {block.dtype}: give (samples,) or (samples, channels), "
+            "int16 or floats of full scale 1"
+        )
+    check_format(sample_rate, block.shape[1], decoding)
+    scale = 1 if block.dtype == np.int16 else FULL_SCALE
+    values = one_channel(block, decoding.channel)
+    if values.dtype != np.int16:
+        check_peak(values * (scale / FULL_SCALE))
+        values = narrowed((values * scale).astype(np.float32))
+    if sample_rate != decoding.sample_rate:
+        values = resampled(values, sample_rate, decoding.sample_rate)
+    check_waveform(values, decoding.min_samples)
+    return values
+
+
 def read_recording(path: Path, decoding: Decoding) -> Recording:
     """Reads a file, of which clips may be parts.
 

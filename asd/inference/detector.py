@@ -1,171 +1,249 @@
-"""A finished, evaluated run as a detector: how far any recording is from the normal ones."""
+"""A detector: how far any recording is from the normal ones, what that means, and why."""
 
-import re
-from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
-from asd.config.components import WORD_PATTERN
 from asd.config.schema import RunConfig
-from asd.config.trust import require_trusted
 from asd.data.clip_names import parse_name
-from asd.data.decoding import read_clip
+from asd.data.decoding import from_array, read_clip
 from asd.data.waveforms import WaveformBank
-from asd.inference.references import StoredReferences, read_references
-from asd.methods.method import Extractor, Method, ScorerChoice, build_method, config_of
-from asd.runs.checkpoint import load_checkpoint
-from asd.runs.folder import RunFolder
-from asd.runs.manifest import is_done, read_manifest
+from asd.inference.explanation import Explanation, band_edges, carried_by_bands
+from asd.inference.references import StoredReferences
+from asd.methods.method import Extractor, Method, ScorerChoice
+from asd.runs.scores import ScoreTable
 from asd.scoring.scorer import NO_REFERENCE, ClipPieces, Scorer
+from asd.scoring.thresholds import tail_quantiles
+from asd_runtime.model_file import DOMAINS, Domain, Section
+from asd_runtime.verdict import ClipScore, Threshold, find_threshold, share_below
 
-
-@dataclass(frozen=True, eq=False)
-class ClipScore:
-    """How far a recording is from the normal ones.
-
-    Attributes:
-        score: Of the clip; higher = more anomalous.
-        pieces: (pieces,) score of each piece, in the order of time.
-        seconds: (pieces,) the middle of each piece's first column.
-        nearest: The training clip nearest to each piece, relative to the data's root; "" where the method has none.
-    """
-
-    score: float
-    pieces: NDArray[np.float64]
-    seconds: NDArray[np.float64]
-    nearest: NDArray[np.str_]
+Sound = str | Path | NDArray[np.generic]
+N_NEAREST = 3  # training clips of an explanation
+ALL_SECTIONS = -1  # a recording of unknown section, by a method that has no sections
 
 
 class Detector:
-    """Scores any recording with a finished, evaluated run.
+    """Scores any recording: a file, or an array of samples.
+
+    Wherever a sound is taken it is a path, or (samples,) or (samples, channels) int16 or floats of full scale 1, whose
+    `sample_rate` in Hz is then given beside it.
 
     Args:
-        run: Its folder.
+        machine: Its name, for messages.
         method: How it was made.
         sections: Section numbers in the order of the classes.
-        extractor: Its trained network.
-        choice: How it was scored.
+        extractor: Sound to the features of its pieces.
+        choice: How they are scored.
+        references: Features of the training pieces; None where the scorer needs none.
+        training: Scores of the training clips, none of them scored against itself.
     """
 
     def __init__(
-        self, run: RunFolder, method: Method[RunConfig], sections: list[int], extractor: Extractor, choice: ScorerChoice
+        self,
+        machine: str,
+        method: Method[RunConfig],
+        sections: list[int],
+        extractor: Extractor,
+        choice: ScorerChoice,
+        references: StoredReferences | None,
+        training: ScoreTable,
     ) -> None:
-        self.run = run
+        self.machine = machine
         self.method = method
         self.sections = sections
         self.extractor = extractor
         self.choice = choice
-        self.references: StoredReferences | None = read_references(run.references) if choice.keeps_references else None
+        self.references = references
+        self.training = training
         self.fitted = cache(self._fitted)
+        self.known = cache(self._known)
 
-    def score(self, path: str | Path, section: int | None = None) -> ClipScore:
+    def score(
+        self,
+        sound: Sound,
+        section: int | None = None,
+        *,
+        sample_rate: int | None = None,
+        threshold: str = "official",
+        domain: Domain = "both",
+        hop_seconds: float | None = None,
+    ) -> ClipScore:
         """Scores one recording against the training clips of its section, never against itself.
 
         Args:
-            path: A recording of the sampling rate that the run was trained at.
-            section: Its section; None: read from the file's name. A method without sections needs none.
+            sound: A file or an array.
+            section: Its section; None: read from the file's name, or the only one.
+            sample_rate: Of an array, in Hz.
+            threshold: A rule, see `asd_runtime.verdict.RULES`.
+            domain: Whose training clips the verdict counts.
+            hop_seconds: From one score to the next, which the threshold per-day needs.
 
         Raises:
-            ValueError: The file is unusable, or its section is not known.
+            ValueError: The sound is unusable; its section, the domain or the rule is not known.
         """
-        path = Path(path)
-        number = self.find_section(path, section) if self.method.NEEDS_SECTION else self.sections[0]
-        samples = read_clip(path, self.method.decoding)
-        features = self.extractor.extract(WaveformBank.from_arrays([samples]), 0)
-        scorer, rows = self.fitted(number)
-        own = self.references.row_of(path) if self.references else NO_REFERENCE
-        own_clip = np.flatnonzero(rows == own) if own != NO_REFERENCE else np.array([], np.int64)
-        pieces = ClipPieces(
-            self.section_name(number),
-            self.sections.index(number),
-            features,
-            np.zeros(len(features), np.int64),
-            np.array([True]),
+        number = self.find_section(sound, section)
+        limit = find_threshold(self.known(number, domain), threshold, domain=domain, hop_seconds=hop_seconds)
+        return self.judge(self.waveform(sound, sample_rate), number, self.own_row(sound), limit, domain)
+
+    def embed(self, sound: Sound, *, sample_rate: int | None = None) -> NDArray[np.float32]:
+        """What the scorer sees of a recording: the features of its pieces, (pieces, dim), in the order of time.
+
+        Raises:
+            ValueError: The sound is unusable.
+        """
+        return self.features(self.waveform(sound, sample_rate)).numpy()
+
+    def explain(
+        self,
+        sound: Sound,
+        section: int | None = None,
+        *,
+        sample_rate: int | None = None,
+        n_bands: int = 16,
+        normal: Sound | None = None,
+    ) -> Explanation:
+        """Why a recording has its score: the nearest training clips, the curve over time, the bands that carry it.
+
+        Args:
+            sound: A file or an array.
+            section: Its section; None: as of `score`.
+            sample_rate: Of arrays, in Hz.
+            n_bands: Of equal width on a mel scale; each is scored once.
+            normal: The recording whose bands replace those of the sound one after the other; None: the nearest
+                training clip, or silence where its file is not there.
+
+        Raises:
+            ValueError: As of `score`, or fewer than two bands.
+        """
+        edges = band_edges(n_bands, self.method.sample_rate)
+        number, own, samples = self.find_section(sound, section), self.own_row(sound), self.waveform(sound, sample_rate)
+        limit = find_threshold(self.known(number, "both"), "official")
+        found = self.judge(samples, number, own, limit, "both")
+        nearest = found.nearest_clips(N_NEAREST)
+        replacement, other = self.replacement(nearest, normal, sample_rate)
+        carried = carried_by_bands(
+            samples,
+            other,
+            lambda changed: self.judge(changed, number, own, limit, "both").score,
+            edges,
+            self.method.sample_rate,
         )
+        return Explanation(found, nearest, edges, carried, replacement)
+
+    def replacement(
+        self, nearest: list[str], normal: Sound | None, sample_rate: int | None
+    ) -> tuple[str, NDArray[np.generic]]:
+        """The recording whose bands are taken, and what it is called."""
+        paths = [Path(self.method.config.data.root) / name for name in nearest]
+        chosen = normal if normal is not None else next((path for path in paths if path.is_file()), None)
+        if chosen is None:
+            return "silence", np.zeros(1, np.int16)
+        return str(chosen) if isinstance(chosen, str | Path) else "an array", self.waveform(chosen, sample_rate)
+
+    def judge(
+        self, samples: NDArray[np.generic], number: int, own_row: int, limit: Threshold, domain: Domain
+    ) -> ClipScore:
+        """The score and verdict of a waveform.
+
+        Args:
+            samples: (samples,) as `waveform` gives them.
+            number: Of the section.
+            own_row: Of the references, where the recording is a training clip, else NO_REFERENCE.
+            limit: Where normal ends.
+            domain: Whose training clips the share counts.
+        """
+        features = self.features(samples)
+        scorer, rows = self.fitted(number)
+        own_clip = np.flatnonzero(rows == own_row) if own_row != NO_REFERENCE else np.array([], np.int64)
+        one_clip = np.zeros(len(features), np.int64)
+        pieces = ClipPieces(self.section_name(number), self.class_index(number), features, one_clip, np.array([True]))
         found = scorer.score(pieces, own_clip if len(own_clip) else None)
-        nearest = found.nearest[:, 0] if found.nearest.shape[1] else None
+        names = np.full(len(features), "")
+        if self.references is not None and found.nearest.shape[1]:
+            names = self.references.path[rows[found.nearest[:, 0]]]
+        score = float(found.clips[0])
         return ClipScore(
-            score=float(found.clips[0]),
+            score=score,
+            section=number,
+            share_below=share_below(self.known(number, domain), score, domain),
+            threshold=limit,
+            is_anomalous=score > limit.value,
             pieces=found.pieces,
             seconds=self.extractor.seconds(len(samples)),
-            nearest=np.full(len(features), "")
-            if nearest is None or self.references is None
-            else self.references.path[rows[nearest]],
+            nearest=names,
         )
+
+    def waveform(self, sound: Sound, sample_rate: int | None = None) -> NDArray[np.generic]:
+        """The samples of a file or an array, (samples,), as the method takes them.
+
+        Raises:
+            ValueError: They are unusable, or an array without its rate.
+        """
+        if isinstance(sound, str | Path):
+            return read_clip(Path(sound), self.method.decoding)
+        if sample_rate is None:
+            raise ValueError(f"an array needs its sample_rate: {self.method.sample_rate} Hz are expected")
+        return from_array(sound, sample_rate, self.method.decoding)
+
+    def features(self, samples: NDArray[np.generic]) -> Tensor:
+        """The features of the pieces of a waveform, (pieces, dim)."""
+        return self.extractor.extract(WaveformBank.from_arrays([samples]), 0)
+
+    def own_row(self, sound: Sound) -> int:
+        """The row of a recording that is itself a training clip, else NO_REFERENCE."""
+        if self.references is None or not isinstance(sound, str | Path):
+            return NO_REFERENCE
+        return self.references.row_of(Path(sound))
 
     def _fitted(self, section: int) -> tuple[Scorer, NDArray[np.int64]]:
         """The scorer of a section, and which training clips its numbers are."""
         scorer, rows = self.choice.build(), np.array([], np.int64)
         if self.references is not None:
-            train, rows = self.references.of_section(section, self.sections.index(section), self.section_name(section))
+            train, rows = self.references.of_section(section, self.class_index(section), self.section_name(section))
             scorer.fit(train)
         return scorer, rows
 
-    def section_name(self, section: int) -> str:
-        """What messages call a section."""
-        return f"{self.run.machine} section {section:02d}"
-
-    def find_section(self, path: Path, section: int | None) -> int:
-        """The section given, or the one in the file's name.
+    def _known(self, section: int, domain: Domain) -> Section:
+        """What a verdict needs of a section's training clips.
 
         Raises:
-            ValueError: The run does not know it, or the name tells none.
+            ValueError: Another domain.
         """
+        if domain not in DOMAINS:
+            raise ValueError(f"domain={domain}: give one of {', '.join(DOMAINS)}")
+        clips = self.training.select((self.training.section == section) | (section == ALL_SECTIONS))
+        known = Section(section, self.class_index(section), clips.clip, clips.score, clips.domain == "source")
+        fit = tail_quantiles(known.scores_of(domain))
+        return replace(known, gamma={domain: fit} if fit else {})
+
+    def class_index(self, section: int) -> int:
+        """The place of a section among the classes."""
+        return 0 if section == ALL_SECTIONS else self.sections.index(section)
+
+    def section_name(self, section: int) -> str:
+        """What messages call a section."""
+        return f"{self.machine} section {section:02d}"
+
+    def find_section(self, sound: Sound, section: int | None) -> int:
+        """The section given, or the one in the file's name, or the only one.
+
+        Raises:
+            ValueError: It is not known, or several are and neither tells which.
+        """
+        name = str(sound) if isinstance(sound, str | Path) else "an array"
         if section is None:
             try:
-                section = parse_name(path.name).section
+                section = parse_name(Path(name).name).section
             except ValueError:
-                raise ValueError(f"{path}: the name tells no section; give --section, one of {self.sections}") from None
+                section = self.sections[0] if len(self.sections) == 1 else ALL_SECTIONS
+            if section not in self.sections and not self.method.NEEDS_SECTION:
+                return ALL_SECTIONS
+            if section == ALL_SECTIONS:
+                raise ValueError(f"{name}: the name tells no section; give --section, one of {self.sections}")
         if section not in self.sections:
-            raise ValueError(f"{path}: section {section} is not known to {self.run.path}; it knows {self.sections}")
+            raise ValueError(f"{name}: section {section} is not known to {self.machine}; it knows {self.sections}")
         return section
-
-
-def load_detector(path: Path, *, scorer: str | None = None, device: str = "cpu", trust: Iterable[str] = ()) -> Detector:
-    """Loads a finished, evaluated run.
-
-    Args:
-        path: outputs/<name>/<machine>/<run>/<phase>.
-        scorer: Whose settings to score with: a folder under the run's scores/. None: cosine, or the only one.
-        device: Where the network computes.
-        trust: Packages whose code the run may name.
-
-    Raises:
-        ValueError: The run is not finished, or not evaluated with this scorer, or names code of others; or the scorer
-            is no name.
-    """
-    run = RunFolder(path)
-    if scorer is not None and not re.fullmatch(WORD_PATTERN, scorer):
-        raise ValueError(f"scorer={scorer}: give the name of a folder under {run.path / 'scores'}, such as cosine")
-    if not is_done(run):
-        raise ValueError(f"{path} is no finished run: give outputs/<name>/<machine>/<run>/<phase> (train.py)")
-    method = build_method(config_of(run, trust))
-    choice = stored_choice(run, method, scorer, trust)
-    checkpoint = load_checkpoint(run.checkpoint)
-    extractor = method.extractor(checkpoint, choice.stride, torch.device(device), 32)
-    return Detector(run, method, checkpoint["asd"]["sections"], extractor, choice)
-
-
-def stored_choice(run: RunFolder, method: Method[RunConfig], scorer: str | None, trust: Iterable[str]) -> ScorerChoice:
-    """The scorer whose scores are kept in a run.
-
-    Raises:
-        ValueError: There is none, or several and none is named.
-    """
-    folders = sorted((run.path / "scores").glob("*/manifest.json"))
-    there = {path.parent.name: manifest for path in folders if (manifest := read_manifest(path)) is not None}
-    name = run.path.absolute().parents[2].name
-    if not there:
-        raise ValueError(f"{run.path} is not scored: python evaluate.py name={name} first")
-    chosen = scorer or ("cosine" if "cosine" in there else next(iter(there)))
-    if chosen not in there or (scorer is None and chosen != "cosine" and len(there) > 1):
-        raise ValueError(f"{run.path} is scored with {', '.join(there)}, not with {scorer}: name one of them")
-    settings = there[chosen]["scorer"]
-    if "_target_" in settings:
-        require_trusted(settings["_target_"], f"{run.scores(chosen) / 'manifest.json'}: scorer", trust)
-    return method.choose(chosen, settings)

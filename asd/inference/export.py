@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from asd.inference.onnx_graph import to_onnx
 from asd.scoring.thinning import TrainingPieces, clip_scores, separation, some_clips, thin
-from asd.scoring.thresholds import find_threshold
+from asd.scoring.thresholds import tail_quantiles
 from asd_runtime.model_file import (
     DOMAINS,
     Identity,
@@ -23,9 +23,6 @@ from asd_runtime.model_file import (
     Section,
     TailQuantiles,
 )
-
-# Shares of normal sound above a threshold whose gamma quantiles are kept: the official 0.1, and the tails behind it.
-TAILS = np.array([step * 10.0**-power for power in range(1, 8) for step in (5, 2, 1)])
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,17 +93,8 @@ def graph_of(detector: ExportedDetector, *, halve: bool) -> bytes | None:
 
 def gamma_tails(section: Section) -> dict[str, TailQuantiles]:
     """The fitted quantiles of each domain; a domain whose scores no distribution fits has none."""
-    found: dict[str, TailQuantiles] = {}
-    for domain in DOMAINS:
-        try:
-            official = find_threshold(section.scores_of(domain))
-        except ValueError:
-            continue
-        assert official.fit is not None
-        quantiles = np.array([official.fit.quantile(1 - tail) for tail in TAILS])
-        if np.isfinite(quantiles).all():
-            found[domain] = TailQuantiles(TAILS, quantiles, official.warnings)
-    return found
+    found = {domain: tail_quantiles(section.scores_of(domain)) for domain in DOMAINS}
+    return {domain: quantiles for domain, quantiles in found.items() if quantiles is not None}
 
 
 def thin_sections(

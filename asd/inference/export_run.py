@@ -13,9 +13,9 @@ from asd.data.decoding import FULL_SCALE
 from asd.features.input import Input as AnyInput
 from asd.features.input import SpectrogramPieces
 from asd.features.logmel import EPSILON, mel_filters
-from asd.inference.detector import Detector, load_detector
 from asd.inference.export import ExportedDetector
 from asd.inference.export_scorers import scoring_of, state_of
+from asd.inference.run_detector import RunDetector, load_detector
 from asd.methods.autoencoder import ReconstructionErrors
 from asd.methods.clip_vector import ClipVectors
 from asd.methods.logmel_neighbour import LogmelNeighbourConfig
@@ -82,7 +82,7 @@ def exported_detector(
     )
 
 
-def identity_of(detector: Detector) -> Identity:
+def identity_of(detector: RunDetector) -> Identity:
     """The run that a detector comes from."""
     return Identity(
         run="/".join(detector.run.path.absolute().parts[-4:]),
@@ -94,7 +94,7 @@ def identity_of(detector: Detector) -> Identity:
     )
 
 
-def parts_of(detector: Detector) -> dict[str, Any]:
+def parts_of(detector: RunDetector) -> dict[str, Any]:
     """Network, example, input and scoring of a detector, by the kind of its extractor.
 
     Raises:
@@ -193,7 +193,7 @@ def example(*shape: int) -> torch.Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(0))
 
 
-def section_of(table: ScoreTable, number: int, class_index: int, detector: Detector, scoring: Scoring) -> Section:
+def section_of(table: ScoreTable, number: int, class_index: int, detector: RunDetector, scoring: Scoring) -> Section:
     """A section's training clips, scores, and references or what its scorer learned; clips in the references' order."""
     rows = np.flatnonzero(table.is_train & (table.section == number))
     section = Section(

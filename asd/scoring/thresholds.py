@@ -12,10 +12,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
+from asd_runtime.model_file import TailQuantiles
+
 Method = Literal["gamma", "empirical"]
 
 OFFICIAL_QUANTILE = 0.9  # of the baselines of every edition
 MIN_CLIPS = 20  # fewer training scores tell little about their 0.9 quantile
+# Shares of normal sound above a threshold whose gamma quantiles are kept: the official 0.1, and the tails behind it.
+TAILS = np.array([step * 10.0**-power for power in range(1, 8) for step in (5, 2, 1)])
 MIN_SHAPE = 0.1  # a gamma distribution of a smaller shape is a spike at its lower end: no model of scores
 
 
@@ -52,7 +56,7 @@ class Threshold:
     """
 
     value: float
-    method: Method | Literal["false_alarms"]
+    method: Method
     quantile: float
     flagged: float
     fit: Gamma | None = None
@@ -82,55 +86,6 @@ def train_percentile(scores: ArrayLike, training_scores: ArrayLike) -> NDArray[n
     training = np.sort(np.asarray(training_scores, dtype=np.float64))
     below = np.searchsorted(training, np.asarray(scores, dtype=np.float64), side="left")
     return below / training.size if training.size else np.full(np.shape(scores), np.nan)
-
-
-def false_alarm_quantile(*, hours: float, hop_seconds: float) -> float:
-    """The share of normal scores that must stay below a threshold so that one false alarm in `hours` is expected.
-
-    Args:
-        hours: Between two false alarms, on average.
-        hop_seconds: From one score to the next.
-
-    Raises:
-        ValueError: There is not more than one score in that time.
-    """
-    n_scores = hours * 3600 / hop_seconds if hours > 0 and hop_seconds > 0 else 0.0
-    if not 1 < n_scores < np.inf:
-        raise ValueError(
-            f"one false alarm in {hours:g} hours with a score every {hop_seconds:g} s: give a time that holds more "
-            "than one score"
-        )
-    return 1 - 1 / n_scores
-
-
-def false_alarm_threshold(training_scores: ArrayLike, *, hours: float, hop_seconds: float) -> Threshold:
-    """The threshold above which normal sound comes once in `hours` at most, on average.
-
-    Where there are enough training clips it is an order statistic: among n exchangeable scores a new one exceeds the
-    k-th smallest with probability 1 - k / (n + 1), whatever their distribution (split conformal prediction). Rarer
-    alarms than one in n + 1 scores are read off a fitted gamma distribution, never below the highest training score,
-    with a warning.
-
-    Raises:
-        ValueError: As `find_threshold`, or the time holds no more than one score.
-    """
-    scores = np.asarray(training_scores, dtype=np.float64)
-    quantile = false_alarm_quantile(hours=hours, hop_seconds=hop_seconds)
-    _check(scores, quantile)
-    rank = int(np.ceil(quantile * (scores.size + 1) - 1e-9))
-    if rank <= scores.size:
-        value = float(np.sort(scores)[rank - 1])
-        return Threshold(value, "false_alarms", quantile, float(decide(scores, value).mean()))
-    fit = fit_gamma(scores)
-    value = max(fit.quantile(quantile), float(scores.max()))
-    promised = (scores.size + 1) * hop_seconds / 3600
-    warning = (
-        f"{scores.size} training clips vouch for one false alarm in {promised:.3g} hours at most; "
-        f"one in {hours:g} hours is read off the tail of the fitted gamma distribution"
-    )
-    collapse = (f"the fitted shape {fit.shape:.3g} is below {MIN_SHAPE}: a spike, not a model of scores",)
-    problems = (warning, *(collapse if fit.shape < MIN_SHAPE else ()))
-    return Threshold(value, "false_alarms", quantile, float(decide(scores, value).mean()), fit, problems)
 
 
 def sound_threshold(training_scores: ArrayLike, *, quantile: float = OFFICIAL_QUANTILE) -> Threshold:
@@ -185,8 +140,7 @@ def group_thresholds(
         training_scores: (clips,)
         section: (clips,) section numbers.
         domain: (clips,) domains.
-        find: Learns a threshold from the scores of one group: `find_threshold`, or `false_alarm_threshold` with its
-            options bound.
+        find: Learns a threshold from the scores of one group, such as `find_threshold`.
 
     Returns:
         One entry a group, by section and domain. Few training clips are a warning.
@@ -200,9 +154,7 @@ def group_thresholds(
         except ValueError as error:
             found.append(GroupThreshold(number, name, group.size, None, str(error)))
             continue
-        if group.size < MIN_CLIPS:
-            few = f"learnt from {group.size} training clips only"
-            threshold = replace(threshold, warnings=(few, *threshold.warnings))
+        threshold = replace(threshold, warnings=(*few_clips(group.size), *threshold.warnings))
         found.append(GroupThreshold(number, name, group.size, threshold))
     return found
 
@@ -240,6 +192,24 @@ def find_threshold(
         )
     flagged = float(decide(scores, value).mean())
     return Threshold(value, method, quantile, flagged, fit, _collapse_warnings(fit, value, flagged, scores, quantile))
+
+
+def few_clips(n_clips: int) -> tuple[str, ...]:
+    """A warning where there are few training clips."""
+    return (f"learnt from {n_clips} training clips only",) if n_clips < MIN_CLIPS else ()
+
+
+def tail_quantiles(training_scores: ArrayLike) -> TailQuantiles | None:
+    """Quantiles of the gamma distribution fitted to training scores; None where none fits."""
+    try:
+        official = find_threshold(training_scores)
+    except ValueError:
+        return None
+    assert official.fit is not None
+    quantiles = np.array([official.fit.quantile(1 - tail) for tail in TAILS])
+    if not np.isfinite(quantiles).all():
+        return None
+    return TailQuantiles(TAILS, quantiles, (*few_clips(np.size(training_scores)), *official.warnings))
 
 
 def fit_gamma(scores: NDArray[np.float64]) -> Gamma:

@@ -12,8 +12,6 @@ from asd.scoring import thresholds as decisions
 from asd.scoring.thresholds import (
     Gamma,
     decide,
-    false_alarm_quantile,
-    false_alarm_threshold,
     find_threshold,
     group_thresholds,
     sound_threshold,
@@ -118,41 +116,6 @@ def test_the_percentile_by_a_slow_count() -> None:
     expected = [[sum(t < score for t in training) / 25 for score in row] for row in scores]
     np.testing.assert_allclose(train_percentile(scores, training), expected, atol=1e-15)
     assert np.isnan(train_percentile([1.0, 2.0], [])).all()
-
-
-def test_the_quantile_of_a_rate_of_false_alarms() -> None:
-    assert false_alarm_quantile(hours=24, hop_seconds=10) == pytest.approx(1 - 1 / 8640)
-    assert false_alarm_quantile(hours=1, hop_seconds=360) == pytest.approx(0.9)
-
-
-def test_false_alarms_come_as_rarely_as_was_asked() -> None:
-    """Over many draws of 199 training scores the mean false alarm rate is the one asked for, or just below it."""
-    random = np.random.default_rng(0)
-    hop, hours = 10.0, 40 * 10 / 3600  # one in 40 scores
-    rates = []
-    for _ in range(400):
-        training = random.gamma(3.0, 1.0, 199)
-        found = false_alarm_threshold(training, hours=hours, hop_seconds=hop)
-        assert sum(score < found.value for score in training) + 1 == 195  # the 195th smallest of 200 places
-        assert found.warnings == ()
-        rates.append(stats.gamma.sf(found.value, 3.0))
-    assert np.mean(rates) == pytest.approx(1 / 40, abs=0.0015)
-
-
-def test_rarer_alarms_than_the_clips_vouch_for_are_read_off_the_tail_and_said() -> None:
-    training = np.minimum(np.random.default_rng(1).gamma(3.0, 1.0, 500), 9.0)
-    found = false_alarm_threshold(training, hours=24, hop_seconds=10)
-    assert found.value == stats.gamma.ppf(1 - 1 / 8640, *stats.gamma.fit(training)) > training.max()
-    outlier = np.r_[training, 99.0]
-    assert false_alarm_threshold(outlier, hours=24, hop_seconds=10).value == 99.0  # above every training score
-    (warning,) = found.warnings
-    assert "500 training clips vouch for one false alarm in 1.39 hours at most; one in 24 hours" in warning
-
-
-@pytest.mark.parametrize(("hours", "hop"), [(0, 10), (-1, 10), (1, 0), (10 / 3600, 10), (float("inf"), 10)])
-def test_a_rate_that_cannot_be_is_refused(hours: float, hop: float) -> None:
-    with pytest.raises(ValueError, match="give a time that holds more than one score"):
-        false_alarm_threshold([1.0, 2.0, 3.0], hours=hours, hop_seconds=hop)
 
 
 def test_a_sound_threshold_is_the_official_one_or_says_why_not() -> None:
