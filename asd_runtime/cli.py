@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 # Before numpy is imported: threads that wait by spinning take the cores of other programs.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
+DOMAINS = ("both", "source", "target")
 EXPORTED = "what asd export wrote"
 EXIT_ANOMALOUS = 1
 EXIT_MISTAKE = 2
@@ -45,7 +46,7 @@ def add_model(parser: argparse.ArgumentParser, metavar: str, what: str) -> None:
     """The options that both commands have."""
     parser.add_argument("model", type=Path, metavar=metavar, help=what)
     parser.add_argument("--section", type=int, help="whose normal sound it is compared with (the only one)")
-    parser.add_argument("--domain", choices=("both", "source", "target"), default="both", help="whose training clips")
+    parser.add_argument("--domain", choices=DOMAINS, default="both", help="whose training clips count (both)")
 
 
 def add_score(
@@ -55,7 +56,7 @@ def add_score(
     parser = commands.add_parser("score", help="score recordings", description=score.__doc__)
     add_model(parser, metavar, what)
     parser.add_argument("clips", type=Path, nargs="+", metavar="clip.wav")
-    parser.add_argument("--threshold", default="official", help=RULE)
+    parser.add_argument("--threshold", default="quantile=0.9", help=RULE)
     parser.add_argument("--hop", type=float, metavar="SECONDS", help="between scores, which per-day needs")
     parser.add_argument("--nearest", type=int, default=0, metavar="N", help="also the N nearest training clips")
     parser.add_argument("--json", action="store_true", help="in JSON, with the pieces and their nearest training clips")

@@ -25,7 +25,7 @@ from asd_runtime.model_file import (
 from asd_runtime.network import Network
 from asd_runtime.scoring import NeighbourSearch, PieceScores, log_odds, squared_errors, unit_length
 from asd_runtime.spectrogram import clip_pieces
-from asd_runtime.verdict import ClipScore, Threshold, find_threshold, share_below
+from asd_runtime.verdict import DEFAULT_RULE, ClipScore, Threshold, find_threshold, share_below
 from asd_runtime.waveform import read_recording, to_int16
 
 
@@ -53,7 +53,7 @@ class Detector:
         sample_rate: int,
         section: int | None = None,
         *,
-        threshold: str = "official",
+        threshold: str = DEFAULT_RULE,
         domain: Domain = "both",
         hop_seconds: float | None = None,
     ) -> ClipScore:

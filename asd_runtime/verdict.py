@@ -11,6 +11,7 @@ from asd_runtime.model_file import DOMAINS, Domain, Section
 
 DAY_SECONDS = 86_400
 OFFICIAL_TAIL = 0.1  # share of normal sound above the official threshold
+DEFAULT_RULE = "quantile=0.9"
 RULES = "official, quantile=SHARE (such as quantile=0.99), per-day=N (false alarms a day), or a number"
 
 

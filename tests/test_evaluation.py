@@ -91,13 +91,13 @@ def test_any_recording_gets_the_number_of_the_file(evaluated: RunFolder, capsys:
 def test_a_recording_of_any_name_needs_its_section(evaluated: RunFolder, capsys: pytest.CaptureFixture[str]) -> None:
     next(Path("data").rglob("*.wav")).rename("humming.wav")
     assert cli(["score", str(RUN), "humming.wav", "--section", "0"]) == 0
-    assert cli(["score", str(RUN), "humming.wav"]) == 1
+    assert cli(["score", str(RUN), "humming.wav"]) == 2
     assert "the name tells no section; give --section, one of [0, 1]" in capsys.readouterr().err
-    assert cli(["score", str(RUN), "humming.wav", "--section", "7"]) == 1
+    assert cli(["score", str(RUN), "humming.wav", "--section", "7"]) == 2
     assert "section 7 is not known" in capsys.readouterr().err
-    assert cli(["score", str(RUN), "nowhere.wav", "--section", "0"]) == 1
+    assert cli(["score", str(RUN), "nowhere.wav", "--section", "0"]) == 2
     assert "nowhere.wav" in capsys.readouterr().err
-    assert cli(["score", "outputs/main", "humming.wav"]) == 1
+    assert cli(["score", "outputs/main", "humming.wav"]) == 2
     assert "is no finished run" in capsys.readouterr().err
 
 

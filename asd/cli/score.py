@@ -17,12 +17,13 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     parser.add_argument(
         "--trust", action="append", default=[], metavar="PACKAGE", help="whose code the run may name; may be repeated"
     )
-    parser.set_defaults(opened=open_run)
+    parser.set_defaults(opened=open_run, domain=None)  # a run reads it from the recording's name
 
 
 def open_run(options: argparse.Namespace) -> Callable[[Path], ClipScore]:
     """What scores a file with a finished, evaluated run, or with an exported model."""
     if options.model.is_file():
+        options.domain = options.domain or "both"
         return open_model(options)
     from asd import load_run
 

@@ -1,15 +1,17 @@
 """A detector: how far any recording is from the normal ones, what that means, and why."""
 
-from dataclasses import replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
 from asd.config.schema import RunConfig
-from asd.data.clip_names import parse_name
+from asd.data.clip_names import ClipName, parse_name
 from asd.data.decoding import from_array, read_clip
 from asd.data.waveforms import WaveformBank
 from asd.inference.explanation import Explanation, band_edges, carried_by_bands
@@ -17,9 +19,8 @@ from asd.inference.references import StoredReferences
 from asd.methods.method import Extractor, Method, ScorerChoice
 from asd.runs.scores import ScoreTable
 from asd.scoring.scorer import NO_REFERENCE, ClipPieces, Scorer
-from asd.scoring.thresholds import tail_quantiles
-from asd_runtime.model_file import DOMAINS, Domain, Section
-from asd_runtime.verdict import ClipScore, Threshold, find_threshold, share_below
+from asd_runtime.model_file import DOMAINS, Domain, Section, TailQuantiles
+from asd_runtime.verdict import DEFAULT_RULE, ClipScore, Threshold, find_threshold, share_below
 
 Sound = str | Path | NDArray[np.generic]
 N_NEAREST = 3  # training clips of an explanation
@@ -68,8 +69,8 @@ class Detector:
         section: int | None = None,
         *,
         sample_rate: int | None = None,
-        threshold: str = "official",
-        domain: Domain = "both",
+        threshold: str = DEFAULT_RULE,
+        domain: Domain | None = None,
         hop_seconds: float | None = None,
     ) -> ClipScore:
         """Scores one recording against the training clips of its section, never against itself.
@@ -79,15 +80,15 @@ class Detector:
             section: Its section; None: read from the file's name, or the only one.
             sample_rate: Of an array, in Hz.
             threshold: A rule, see `asd_runtime.verdict.RULES`.
-            domain: Whose training clips the verdict counts.
+            domain: Whose training clips the verdict counts; None: those of the domain in the file's name, or both.
             hop_seconds: From one score to the next, which the threshold per-day needs.
 
         Raises:
             ValueError: The sound is unusable; its section, the domain or the rule is not known.
         """
-        number = self.find_section(sound, section)
-        limit = find_threshold(self.known(number, domain), threshold, domain=domain, hop_seconds=hop_seconds)
-        return self.judge(self.waveform(sound, sample_rate), number, self.own_row(sound), limit, domain)
+        number, chosen = self.find_section(sound, section), domain or self.find_domain(sound)
+        limit = find_threshold(self.known(number), threshold, domain=chosen, hop_seconds=hop_seconds)
+        return self.judge(self.waveform(sound, sample_rate), number, self.own_row(sound), limit, chosen)
 
     def embed(self, sound: Sound, *, sample_rate: int | None = None) -> NDArray[np.float32]:
         """What the scorer sees of a recording: the features of its pieces, (pieces, dim), in the order of time.
@@ -120,15 +121,16 @@ class Detector:
             ValueError: As of `score`, or fewer than two bands.
         """
         edges = band_edges(n_bands, self.method.sample_rate)
-        number, own, samples = self.find_section(sound, section), self.own_row(sound), self.waveform(sound, sample_rate)
-        limit = find_threshold(self.known(number, "both"), "official")
-        found = self.judge(samples, number, own, limit, "both")
+        number, domain, own = self.find_section(sound, section), self.find_domain(sound), self.own_row(sound)
+        limit = find_threshold(self.known(number), DEFAULT_RULE, domain=domain)
+        samples = self.waveform(sound, sample_rate)
+        found = self.judge(samples, number, own, limit, domain)
         nearest = found.nearest_clips(N_NEAREST)
         replacement, other = self.replacement(nearest, normal, sample_rate)
         carried = carried_by_bands(
             samples,
             other,
-            lambda changed: self.judge(changed, number, own, limit, "both").score,
+            lambda changed: self.judge(changed, number, own, limit, domain).score,
             edges,
             self.method.sample_rate,
         )
@@ -169,7 +171,7 @@ class Detector:
         return ClipScore(
             score=score,
             section=number,
-            share_below=share_below(self.known(number, domain), score, domain),
+            share_below=share_below(self.known(number), score, domain),
             threshold=limit,
             is_anomalous=score > limit.value,
             pieces=found.pieces,
@@ -207,18 +209,11 @@ class Detector:
             scorer.fit(train)
         return scorer, rows
 
-    def _known(self, section: int, domain: Domain) -> Section:
-        """What a verdict needs of a section's training clips.
-
-        Raises:
-            ValueError: Another domain.
-        """
-        if domain not in DOMAINS:
-            raise ValueError(f"domain={domain}: give one of {', '.join(DOMAINS)}")
+    def _known(self, section: int) -> Section:
+        """What a verdict needs of a section's training clips."""
         clips = self.training.select((self.training.section == section) | (section == ALL_SECTIONS))
         known = Section(section, self.class_index(section), clips.clip, clips.score, clips.domain == "source")
-        fit = tail_quantiles(known.scores_of(domain))
-        return replace(known, gamma={domain: fit} if fit else {})
+        return replace(known, gamma=FittedTails(known))
 
     def class_index(self, section: int) -> int:
         """The place of a section among the classes."""
@@ -236,10 +231,8 @@ class Detector:
         """
         name = str(sound) if isinstance(sound, str | Path) else "an array"
         if section is None:
-            try:
-                section = parse_name(Path(name).name).section
-            except ValueError:
-                section = self.sections[0] if len(self.sections) == 1 else ALL_SECTIONS
+            named = named_parts(sound)
+            section = named.section if named else self.sections[0] if len(self.sections) == 1 else ALL_SECTIONS
             if section not in self.sections and not self.method.NEEDS_SECTION:
                 return ALL_SECTIONS
             if section == ALL_SECTIONS:
@@ -247,3 +240,47 @@ class Detector:
         if section not in self.sections:
             raise ValueError(f"{name}: section {section} is not known to {self.machine}; it knows {self.sections}")
         return section
+
+    def find_domain(self, sound: Sound) -> Domain:
+        """The domain in a file's name, if the run has training clips of it; else both."""
+        named = named_parts(sound)
+        known = set(self.training.domain.tolist())
+        if named is None or named.domain not in known:
+            return "both"
+        return "source" if named.domain == "source" else "target"
+
+
+@dataclass(frozen=True, eq=False)
+class FittedTails(Mapping[str, TailQuantiles]):
+    """The fitted quantiles of each domain, fitted when a threshold asks for them.
+
+    Attributes:
+        section: Whose training scores they are of.
+    """
+
+    section: Section
+
+    def __getitem__(self, domain: str) -> TailQuantiles:
+        """Those of one domain."""
+        from asd.scoring.thresholds import tail_quantiles  # scipy.stats takes a second to import
+
+        found = tail_quantiles(self.section.scores_of(cast(Domain, domain)))
+        if found is None:
+            raise KeyError(domain)
+        return found
+
+    def __iter__(self) -> Iterator[str]:
+        """The domains."""
+        return iter(DOMAINS)
+
+    def __len__(self) -> int:
+        """Of the domains."""
+        return len(DOMAINS)
+
+
+def named_parts(sound: Sound) -> ClipName | None:
+    """What the name of a file tells; None where it is no clip's."""
+    try:
+        return parse_name(Path(sound).name) if isinstance(sound, str | Path) else None
+    except ValueError:
+        return None

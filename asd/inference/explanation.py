@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import fft
 
 from asd_runtime.verdict import ClipScore
 
@@ -66,8 +65,8 @@ def carried_by_bands(
         sample_rate: Of both, in Hz.
     """
     n_samples = len(samples)
-    spectrum, other = (fft.rfft(sound.astype(np.float64)) for sound in (samples, np.resize(normal, n_samples)))
-    band = np.digitize(fft.rfftfreq(n_samples, 1 / sample_rate), edges[1:-1])
-    whole = score(fft.irfft(spectrum, n_samples).astype(np.float32))
+    spectrum, other = (np.fft.rfft(sound.astype(np.float64)) for sound in (samples, np.resize(normal, n_samples)))
+    band = np.digitize(np.fft.rfftfreq(n_samples, 1 / sample_rate), edges[1:-1])
+    whole = score(np.fft.irfft(spectrum, n_samples).astype(np.float32))
     mixed = (np.where(band == number, other, spectrum) for number in range(len(edges) - 1))
-    return np.array([whole - score(fft.irfft(each, n_samples).astype(np.float32)) for each in mixed])
+    return np.array([whole - score(np.fft.irfft(each, n_samples).astype(np.float32)) for each in mixed])

@@ -2,16 +2,18 @@
 
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from asd.data.clips import ClipTable
-from asd.scoring.metrics import TestClips
 from asd.system.files import write_csv
 from asd.system.printable import one_line
 from asd.system.reading import read_csv
+
+if TYPE_CHECKING:
+    from asd.scoring.metrics import TestClips
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,8 +57,10 @@ class ScoreTable:
         """The clips that a mask chooses."""
         return ScoreTable(*(getattr(self, field.name)[mask] for field in fields(self)))
 
-    def test_clips(self) -> TestClips:
+    def test_clips(self) -> "TestClips":
         """The test clips whose label is known."""
+        from asd.scoring.metrics import TestClips  # scikit-learn takes long to import
+
         rows = (self.split == "test") & (self.label != "unknown")
         return TestClips(self.clip[rows], self.section[rows], self.domain[rows], self.label[rows], self.score[rows])
 

@@ -31,7 +31,7 @@ def test_unknown_machines_are_named(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_a_mistake_is_one_message(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["score", str(tmp_path), "clip.wav"]) == 1
+    assert main(["score", str(tmp_path), "clip.wav"]) == 2
     assert "is no finished run" in capsys.readouterr().err
 
 

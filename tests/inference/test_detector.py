@@ -30,12 +30,12 @@ def clip(evaluated: RunFolder) -> Path:
 def test_a_verdict_counts_the_training_clips_of_the_section(evaluated: RunFolder, clip: Path) -> None:
     table = read_scores(evaluated.scores("cosine") / "scores.csv")
     scores = [s for s, n, t in zip(table.score, table.section, table.is_train, strict=True) if n == 1 and t]
-    found = asd.load_run(RUN).score(clip, threshold="quantile=0.5")
+    found = asd.load_run(RUN).score(clip, threshold="quantile=0.5", domain="both")
     assert found.section == 1
     assert found.share_below == sum(score < found.score for score in scores) / 6
     assert found.threshold.value == sorted(scores)[3]  # rank ⌈0.5 · 7⌉
     assert found.is_anomalous == (found.score > sorted(scores)[3])
-    official = asd.load_run(RUN).score(clip).threshold
+    official = asd.load_run(RUN).score(clip, threshold="official", domain="both").threshold
     assert official.value == find_threshold(scores).value
     assert "learnt from 6 training clips only" in official.warnings
     target = asd.load_run(RUN).score(clip, threshold="quantile=0.5", domain="target")
@@ -93,8 +93,8 @@ def test_the_command_says_what_a_score_means(clip: Path, capsys: pytest.CaptureF
     told = json.loads(printed.out)[str(clip)]
     assert (told["score"], told["share_below"]) == (expected.score, expected.share_below)
     assert told["verdict"] in ("normal", "anomalous")
-    assert "6 training clips can promise one false alarm in 7 scores" in told["threshold"]["warnings"][-1]
-    assert "6 training clips can promise one false alarm in 7 scores" in printed.err
+    assert "4 training clips can promise one false alarm in 5 scores" in told["threshold"]["warnings"][-1]
+    assert "4 training clips can promise one false alarm in 5 scores" in printed.err
     assert cli(["score", RUN, str(clip), "--threshold", "rarely"]) == 2
     assert "threshold rarely: give official" in capsys.readouterr().err
 
