@@ -16,6 +16,7 @@ COMMANDS = {
     "step": "memory layout, precision, compiling, allocator: the step as we set it against a plain one",
     "evaluation": "embedding and scoring, as a multiple of a plain matrix product; one clip on one core",
     "growth": "ten times the clips: decoding, first batch, memory, workers",
+    "sharing": "two programs on the same cores, each with as many threads: what is left of the rate of one",
     "grid": "several models at a time on one device, and the time of the report's grid",
 }
 BACKBONES = ("mobilefacenet", "resnet50", "efficientnet_b0", "small")

@@ -8,7 +8,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from types import TracebackType
 from typing import Any
@@ -22,17 +22,28 @@ class Child:
         allocator: "keep", or "system" for the C library's defaults.
         threads: Of the process at first; compiled code keeps these.
         plain: SGD with PyTorch's own defaults.
+        embeds: A step is the embedding of a clip, not one of training.
+        environment: Variables beside those that are set.
     """
 
-    def __init__(self, overrides: list[str], *, allocator: str, threads: int, plain: bool = False) -> None:
-        order = {"overrides": overrides, "allocator": allocator, "threads": threads, "plain": plain}
+    def __init__(
+        self,
+        overrides: list[str],
+        *,
+        allocator: str,
+        threads: int,
+        plain: bool = False,
+        embeds: bool = False,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        order = {"overrides": overrides, "allocator": allocator, "threads": threads, "plain": plain, "embeds": embeds}
         self.threads = threads
         self.process = subprocess.Popen(
             [sys.executable, "-m", "benchmarks.children", json.dumps(order)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env=os.environ | {"OMP_NUM_THREADS": str(threads)},
+            env=os.environ | {"OMP_NUM_THREADS": str(threads)} | dict(environment or {}),
         )
 
     def __enter__(self) -> "Child":
@@ -78,11 +89,13 @@ def serve(order: dict[str, Any]) -> None:
     import torch
 
     from benchmarks.clock import seconds
+    from benchmarks.evaluation import embedding_step
     from benchmarks.network import compose, network_step
 
     torch.set_num_threads(order["threads"])
     with contextlib.redirect_stdout(sys.stderr):
-        step = network_step(compose(*order["overrides"]), plain=order["plain"])
+        method = compose(*order["overrides"])
+        step = embedding_step(method) if order["embeds"] else network_step(method, plain=order["plain"])
         first = seconds(step)
     print(first, flush=True)
     for line in sys.stdin:

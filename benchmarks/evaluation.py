@@ -9,6 +9,7 @@ import torch
 
 from asd.data.placement import place
 from asd.data.waveforms import WaveformBank
+from asd.methods.arcface import ArcFaceMethod
 from asd.models.compiling import multiplies_bf16
 from asd.models.embedder import Embedder
 from asd.scoring.neighbours import ScorerSettings, SectionPieces, score_section, unit_embeddings
@@ -80,6 +81,13 @@ def embedding(backbone: str, shape: str, options: argparse.Namespace) -> dict[st
     fast = Embedder.of_network(network, method.input, stride=STRIDE, device=device(), precision="auto")
     n_clips = 2 if options.tiny else 256 if device().type == "cuda" else 16
     return figures | {f"embedded_clips_per_s_{name}": clips_per_s(fast, n_clips, name, options.rounds)}
+
+
+def embedding_step(method: ArcFaceMethod) -> Callable[[], object]:
+    """The embedding of one clip on the CPU, as evaluate.py does it."""
+    bank = WaveformBank.from_arrays([noise(np.random.default_rng(0), SECONDS)])
+    embedder = Embedder.of_network(build(method).backbone.to(CPU), method.input, stride=STRIDE, device=CPU)
+    return lambda: embedder.extract(bank, 0)
 
 
 def one_core(sides: dict[str, Embedder], *, title: str, rounds: int) -> Times:

@@ -23,6 +23,7 @@ TINY: dict[str, tuple[list[str], set[str]]] = {
         [],
         {"first_batch_s", "anon_mb_12_clips", "anon_mb_60_clips", "anon_growth", "batches_per_s_60_clips_2_workers"},
     ),
+    "sharing": (["--backbone", "small"], {"shared_rate_train_asleep", "shared_rate_embed_spinning"}),
     "grid": (["--backbone", "small", "--input", "512x32"], {"grid_throughput_gain", "grid_hours"}),
 }
 

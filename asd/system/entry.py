@@ -1,5 +1,6 @@
-"""What every process of ours begins with: Ctrl-C ends it quietly, and any terminal takes what it prints."""
+"""What every process of ours begins with: a quiet end by Ctrl-C, terminals of any encoding, threads that wait asleep."""
 
+import os
 import signal
 import sys
 import threading
@@ -14,6 +15,7 @@ INTERRUPTED = 128 + signal.SIGINT
 def begin() -> None:
     """Prepares a process; before the imports that take time, because Ctrl-C in them is a traceback otherwise."""
     print_anything()
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that wait by spinning take other programs' cores
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGINT, leave)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from asd.system.entry import begun
 from asd.system.memory import is_out_of_memory
 from asd.system.processes import start_time
 
@@ -58,6 +59,17 @@ def test_a_terminal_that_is_not_utf8_gets_escapes(tmp_path: Path) -> None:
     )
     assert (ended.returncode, ended.stdout) == (0, b"a \\u2013 \\u98ce\n")
     assert ended.stderr == b"b \\u2013 \\udcff\n"
+
+
+@pytest.mark.parametrize(("given", "found"), [(None, "PASSIVE"), ("ACTIVE", "ACTIVE")])
+def test_threads_wait_asleep_unless_told_otherwise(
+    monkeypatch: pytest.MonkeyPatch, given: str | None, found: str
+) -> None:
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    if given:
+        monkeypatch.setenv("OMP_WAIT_POLICY", given)
+    with begun():
+        assert os.environ["OMP_WAIT_POLICY"] == found
 
 
 @pytest.mark.parametrize(
