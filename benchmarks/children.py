@@ -104,7 +104,7 @@ def serve(order: dict[str, Any]) -> None:
         print(seconds(partial(repeat, step, n_steps)), flush=True)
 
 
-def repeat(step: Callable[[], None], n_steps: int) -> None:
+def repeat(step: Callable[[], object], n_steps: int) -> None:
     """Steps, one after the other."""
     for _ in range(n_steps):
         step()

@@ -12,7 +12,7 @@ from functools import partial
 from asd.system.cores import n_cores
 from benchmarks.children import Child
 
-WAITING = {"asleep": "PASSIVE", "spinning": "ACTIVE"}
+WAITING: dict[str, dict[str, str]] = {"asleep": {"OMP_WAIT_POLICY": "PASSIVE"}, "spinning": {}}
 STEPS = {"train": 1, "embed": 8}  # of a block
 
 
@@ -24,9 +24,7 @@ def measure(options: argparse.Namespace) -> dict[str, float | str]:
     for work, n_steps in STEPS.items():
         with ExitStack() as stack:
             child = partial(Child, settings, allocator="keep", threads=n_cores(), embeds=work == "embed")
-            started = {
-                name: [child(environment={"OMP_WAIT_POLICY": how}) for _ in "ab"] for name, how in WAITING.items()
-            }
+            started = {name: [child(environment=how) for _ in "ab"] for name, how in WAITING.items()}
             pairs = {name: [stack.enter_context(each) for each in pair] for name, pair in started.items()}
             figures |= rates(pairs, work, n_steps, options.rounds)
     return figures

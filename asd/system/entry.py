@@ -1,4 +1,4 @@
-"""What every process of ours begins with: a quiet end by Ctrl-C, terminals of any encoding, threads that wait asleep."""
+"""What every process of ours begins with: Ctrl-C ends it quietly, terminals take any text, threads wait asleep."""
 
 import os
 import signal
