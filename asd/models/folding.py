@@ -25,14 +25,15 @@ def fold_batchnorm(network: nn.Module, example: Tensor) -> nn.Module:
         The folded copy; the network itself where folding would change it.
     """
     folded = copy.deepcopy(network)
-    for convolution, norm in follow(folded, example):
+    pairs = follow(folded, example)
+    for convolution, norm in pairs:
         assert norm.running_mean is not None
         assert norm.running_var is not None
         scale = norm.weight / torch.sqrt(norm.running_var + norm.eps)
         bias = convolution.bias if convolution.bias is not None else torch.zeros_like(norm.bias)
         convolution.weight.mul_(scale.view(-1, 1, 1, 1))
         convolution.bias = nn.Parameter(norm.bias + (bias - norm.running_mean) * scale)
-        replace(folded, norm)
+    replace(folded, {norm for _, norm in pairs})
     expected, found = network(example), folded(example)
     return folded if (found - expected).abs().max() <= TOLERANCE * expected.abs().max() else network
 
@@ -61,10 +62,9 @@ def follow(network: nn.Module, example: Tensor) -> list[tuple[nn.Conv2d, nn.Batc
     return pairs
 
 
-def replace(network: nn.Module, norm: nn.BatchNorm2d) -> None:
-    """Puts in a BatchNorm's place what it does besides: nothing, or the activation that some of timm's carry."""
-    rest = nn.Sequential(*norm.children())
-    for parent in network.modules():
-        for name, child in parent.named_children():
-            if child is norm:
-                setattr(parent, name, rest)
+def replace(network: nn.Module, norms: set[nn.BatchNorm2d]) -> None:
+    """Puts in each BatchNorm's place what it does besides: nothing, or the activation that some of timm's carry."""
+    for parent in list(network.modules()):
+        for name, child in list(parent.named_children()):
+            if child in norms:
+                setattr(parent, name, nn.Sequential(*child.children()))

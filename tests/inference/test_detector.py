@@ -99,6 +99,13 @@ def test_the_command_says_what_a_score_means(clip: Path, capsys: pytest.CaptureF
     assert "threshold rarely: give official" in capsys.readouterr().err
 
 
+def test_a_file_is_taken_for_an_exported_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    odd = tmp_path / "odd.wav"
+    soundfile.write(odd, tone(400, 0.1, 0), RATE)
+    assert cli(["score", str(odd), str(odd)]) == 2
+    assert "no exported detector" in capsys.readouterr().err
+
+
 def hum(n: int) -> list[np.ndarray]:
     """Recordings of a tone in noise."""
     return [tone(400, 1.5, seed) for seed in range(n)]

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from asd.cli import main as asd_command
 from asd_runtime.cli import main
 from asd_runtime.detector import Detector
 from asd_runtime.listening import Alarm, Event, Heard, Listener
@@ -111,7 +112,10 @@ def test_snippets_stay_within_their_budget(tmp_path: Path) -> None:
 def test_the_command_scores_and_listens(model: Model, capsys: pytest.CaptureFixture[str]) -> None:
     soundfile.write("odd.wav", tone(3000, 4, 5), RATE)
     assert main(["score", "fan.asd", "odd.wav", "--section", "0", "--threshold=-1", "--fail-on-anomaly"]) == 1
-    assert "anomalous\todd.wav" in capsys.readouterr().out
+    line = capsys.readouterr().out
+    assert "anomalous\todd.wav" in line
+    assert asd_command(["score", "fan.asd", "odd.wav", "--section", "0", "--threshold=-1", "--fail-on-anomaly"]) == 1
+    assert capsys.readouterr().out == line
     listen = ["listen", "fan.asd", "odd.wav", "--section", "0", "--threshold=-1", "--snippets", "kept"]
     assert main([*listen, "--events", "events.jsonl"]) == 0
     events = [json.loads(line) for line in Path("events.jsonl").read_text().splitlines()]
