@@ -256,7 +256,7 @@ def write_pieces(path: Path, table: ClipTable, features: list[Tensor], scores: S
     `clip` and `nearest` are rows of `path` and of `embedding`.
     """
     clip = np.repeat(np.arange(len(table)), [len(pieces) for pieces in features])
-    arrays: dict[str, Any] = {"score": scores.pieces, "clip": clip, "nearest": scores.nearest, "path": table.path}
+    arrays: dict[str, Any] = {"score": scores.pieces, "clip": clip, "nearest": scores.nearest, "path": table.clip_names}
     if with_embedding:
         arrays["embedding"] = torch.stack([pieces.mean(dim=0) for pieces in features]).numpy()
     with replacing(path) as temporary, open(temporary, "wb") as file:

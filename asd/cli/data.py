@@ -5,8 +5,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from asd.config.messages import nearest
 from asd.data.clips import MACHINES
 from asd.dcase.editions import EDITIONS, PARTS, edition_of
@@ -140,19 +138,17 @@ def reader_options(words: list[str]) -> dict[str, Any]:
     Raises:
         ValueError: A word is none such.
     """
+    from asd.config.compose import parse
+
     found: dict[str, Any] = {}
     for word in words:
-        key, equals, text = word.partition("=")
-        short = key.removeprefix("data.").removeprefix("reader.")
-        *above, last = short.split(".")
+        key, equals, _ = word.partition("=")
+        *above, last = key.removeprefix("data.").removeprefix("reader.").split(".")
         if not equals or not last or "" in above:
             raise ValueError(f"{word}: give keys and values such as data.reader.levels=[machine,section]")
-        try:
-            value = yaml.safe_load(text)
-        except yaml.YAMLError:
-            raise ValueError(f"{word}: {text} cannot be read; quote it as on the command line of train.py") from None
+        (override,) = parse([word])
         place = found
         for name in above:
             place = place.setdefault(name, {})
-        place[last] = value
+        place[last] = override.value()
     return found

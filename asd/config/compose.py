@@ -267,7 +267,8 @@ def parse(words: Sequence[str]) -> list[Override]:
     Raises:
         ValueError: One cannot be read; the message names it.
     """
-    parser, found = OverridesParser.create(GlobalHydra.instance().config_loader()), []
+    hydra = GlobalHydra.instance()
+    parser, found = OverridesParser.create(hydra.config_loader() if hydra.is_initialized() else None), []
     for word in words:
         try:
             found += parser.parse_overrides([word])

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -12,6 +13,13 @@ MACHINES = ("ToyCar", "ToyTrain", "fan", "gearbox", "pump", "slider", "valve")  
 OWN = "own"  # the edition of recordings that are of no edition
 NO_DOMAIN = "none"  # the domain of recordings that have none
 WHOLE = (0, -1)  # start and stop of a clip that is a whole file
+PART = re.compile(r"(.+)\[(\d+):(-?\d+)\]")  # the name of a clip that is a part of its file
+
+
+def file_of(clip: str) -> tuple[str, int, int]:
+    """The path of a clip's file, and the samples that are the clip, by its name in lists (`ClipTable.clip_names`)."""
+    part = PART.fullmatch(clip)
+    return (part[1], int(part[2]), int(part[3])) if part else (clip, *WHOLE)
 
 
 @dataclass(frozen=True, eq=False)

@@ -64,9 +64,23 @@ class Recording:
 
 
 def read_waveform(
-    path: Path, *, sample_rate: int, min_samples: int, channel: Channel = "error", resample: bool = False
+    path: Path,
+    *,
+    sample_rate: int,
+    min_samples: int,
+    channel: Channel = "error",
+    resample: bool = False,
+    part: tuple[int, int] = WHOLE,
 ) -> np.ndarray:
-    """Reads one recording as a waveform; the arguments are those of `Decoding`.
+    """Reads one recording, or a part of it, as a waveform.
+
+    Args:
+        path: The file.
+        sample_rate: As of `Decoding`.
+        min_samples: As of `Decoding`.
+        channel: As of `Decoding`.
+        resample: As of `Decoding`.
+        part: The first sample, and that after the last one, at the file's own rate; −1: its end.
 
     Returns:
         (samples,) int16 where all of them are whole steps of 16 bit, else float32; full scale is 32768 in both.
@@ -76,7 +90,7 @@ def read_waveform(
     """
     try:
         decoding = Decoding(sample_rate, min_samples, channel, resample)
-        samples = read_recording(path, decoding).samples
+        samples = cut(read_recording(path, decoding), *part, sample_rate)
         check_waveform(samples, min_samples)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None

@@ -174,8 +174,8 @@ def shell_quoted(word: str) -> str:
 def require_runs(config: EvaluateConfig) -> None:
     """Raises ValueError where there is nothing finished to evaluate."""
     name, asked = config.name, config.machines
-    if config.data.root is not None and not Path(config.data.root).is_dir():
-        raise ValueError(f"data.root={config.data.root}: no such folder; leave it out unless the data moved")
+    if config.data.root is not None and not Path(config.data.root).exists():
+        raise ValueError(f"data.root={config.data.root}: no such folder or table; leave it out unless the data moved")
     finished = [run for run in find_runs(name, asked) if is_done(run)]
     done, phases = {run.machine for run in finished}, {run.phase for run in finished}
     if not done:

@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from numpy.typing import NDArray
 
+from asd.data.clips import file_of
 from asd.runs.scores import ScoreTable
 from asd.scoring.thresholds import Threshold, train_percentile
 
@@ -90,8 +91,9 @@ class ClipRow:
 
     @property
     def name(self) -> str:
-        """The file's name without folders and suffix."""
-        return PurePosixPath(self.path).stem
+        """The file's name without folders and suffix; of a part of a file with its samples."""
+        path, *part = file_of(self.path)
+        return PurePosixPath(path).stem + ("[{}:{}]".format(*part) if path != self.path else "")
 
 
 @dataclass(frozen=True)

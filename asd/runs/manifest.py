@@ -39,6 +39,10 @@ NOISE = (
 )
 
 
+# Keys that runs of earlier versions lack, and what they meant by that.
+ADDED = {"data.sample_rate": "error", "data.channel": "error", "classes": "section", "scope": "machine"}
+
+
 def flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     """The leaves of nested plain values with their dotted keys."""
     for key, value in values.items():
@@ -55,6 +59,7 @@ def essential(values: Mapping[str, Any]) -> dict[str, Any]:
         for key, value in flatten(values)
         if not any(key == noise or (noise.endswith(".") and key.startswith(noise)) for noise in NOISE)
         and key != "data.simulate"
+        and ADDED.get(key) != value
     }
 
 

@@ -1,6 +1,7 @@
 """The configuration of a run on disk, read as data: no code that it names is looked up."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
@@ -53,15 +54,22 @@ class RecordedData(Recorded):
 
     Attributes:
         name: The reader's.
-        root: Their folder.
+        root: Their folder, or their table.
+        table: Their table, where there is one.
         edition: Of the challenge. Runs made before there was a choice were on 2021's layout.
         fingerprint: Hash of their content.
     """
 
     name: str = ""
     root: str
+    table: str | None = None
     edition: str | None = "2021"
     fingerprint: str | None = None
+
+    @property
+    def folder(self) -> Path:
+        """What the paths of clips start from: the root, or the folder of the table."""
+        return Path(self.root).parent if self.table else Path(self.root)
 
 
 class RecordedTrainer(Recorded):

@@ -21,7 +21,7 @@ class ScoreTable:
     """The columns of scores.csv, (clips,) each.
 
     Attributes:
-        clip: Path relative to the data's root.
+        clip: Path relative to the data's root; of a part of a file with its samples, as in long.wav[0:160000].
         machine: The machine.
         section: Section numbers.
         domain: source, target, or unknown where it is hidden.
@@ -42,7 +42,7 @@ class ScoreTable:
     def of_clips(cls, table: ClipTable, score: NDArray[np.float64]) -> "ScoreTable":
         """The scores of the clips of a table, in its order."""
         machine = np.full(len(table), table.machine)
-        return cls(table.path, machine, table.section, table.domain, table.split, table.label, score)
+        return cls(table.clip_names, machine, table.section, table.domain, table.split, table.label, score)
 
     @property
     def is_train(self) -> NDArray[np.bool_]:

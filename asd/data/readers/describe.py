@@ -1,8 +1,9 @@
 """Looks at a folder of recordings: which reader fits, what it makes of them, how they sound, what to type."""
 
 import os
+import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from asd.data.sound_files import OTHER_SUFFIXES, SUFFIXES, litter
 
 MOST_ENTRIES = 200_000  # a root such as / is not gone through
 TABLES = (".csv", ".tsv")
+OF_DATA = ("edition", "sample_rate", "channel")  # keys that are not the reader's own
+PLAIN = re.compile(r"[\w.+-]+", re.ASCII)  # texts that need no quotes on the command line
 
 
 @dataclass
@@ -91,12 +94,12 @@ def make_reader(root: Path, options: Mapping[str, Any]) -> tuple[str, Reader]:
         ValueError: An option is none of the reader's, or out of range.
     """
     edition = options.get("edition")
-    rest = {name: value for name, value in options.items() if name != "edition"}
+    rest = {name: value for name, value in options.items() if name not in OF_DATA}
     if root.is_file():
         return "table", made("table", TableReader, root, rest)
     if not rest and edition != OWN and (edition is not None or has_dcase_names(root)):
         return "dcase", DcaseReader(root, edition=edition)
-    return "folder", made("folder", FolderReader, root, dict(options))
+    return "folder", made("folder", FolderReader, root, {**rest, "edition": edition})
 
 
 def made(name: str, reader: Any, root: Path, options: Mapping[str, Any]) -> Reader:
@@ -139,7 +142,7 @@ def describe(root: Path, options: Mapping[str, Any] | None = None) -> Descriptio
     if found.readings:
         found.reader = name
         found.traits = measure(found.readings)
-        found.questions = [*questions(found), *other_tables(root)]
+        found.questions = [*questions(found, options or {}), *other_tables(root)]
         found.commands = [command(found, reading, options or {}) for reading in found.readings]
     elif not found.problems:
         found.problems.append(f"no recordings that a reader knows. {seen(root)}")
@@ -147,9 +150,9 @@ def describe(root: Path, options: Mapping[str, Any] | None = None) -> Descriptio
     return found
 
 
-def questions(found: Description) -> list[str]:
-    """What the recordings leave open, with the keys that answer."""
-    asked = found.traits.questions() if found.traits else []
+def questions(found: Description, answers: Collection[str]) -> list[str]:
+    """What the recordings leave open, with the keys that answer; `answers` are keys that were given."""
+    asked = [text for key, text in (found.traits.questions() if found.traits else {}).items() if key not in answers]
     for reading in found.readings:
         table = reading.table
         if len(table.sections) == 1:
@@ -184,12 +187,13 @@ def command(found: Description, reading: Reading, options: Mapping[str, Any]) ->
     place = f"data.table={quoted(found.root)}" if found.reader == "table" else f"data.root={quoted(found.root)}"
     words = [f"python train.py data={found.reader} {place} {machine_word(reading.table.machine)}"]
     words += [
-        f"'data.edition={value}'" if name == "edition" else f"'data.reader.{name}={written(value)}'"
+        f"'data.{name}={written(value)}'" if name in OF_DATA else f"'data.reader.{name}={written(value)}'"
         for name, value in options.items()
     ]
     if len(reading.table.sections) < 2:
         words.append("method=autoencoder")
-    return " ".join([*words, *(found.traits.keys() if found.traits else [])])
+    own = [word for word in (found.traits.keys() if found.traits else []) if word.partition("=")[0][5:] not in options]
+    return " ".join([*words, *own])
 
 
 def machine_word(machine: str) -> str:
@@ -198,11 +202,13 @@ def machine_word(machine: str) -> str:
 
 
 def written(value: Any) -> str:
-    """A value as Hydra's command line takes it."""
+    """A value as Hydra's command line takes it within quotes of the shell."""
     if isinstance(value, Mapping):
         return "{" + ",".join(f"{key}:{written(each)}" for key, each in value.items()) + "}"
     if isinstance(value, list):
         return "[" + ",".join(map(written, value)) + "]"
+    if isinstance(value, str) and not PLAIN.fullmatch(value):
+        return '"' + value.replace('"', '\\"').replace("'", "'\\''") + '"'
     return "null" if value is None else str(value)
 
 

@@ -17,6 +17,7 @@ N_LEVELS = 64
 LEVEL_SECONDS = 10
 N_DIGESTS = 1000
 END_BYTES = 1 << 16
+LONG_SECONDS = 60  # beyond which a fault may be over before its recording is
 SAMPLE_RATE = 16_000  # of the inputs
 
 
@@ -79,12 +80,17 @@ class SoundTraits:
                 lines.append(f"  {name}  {len(why)}, such as {path}: {reason}")
         return lines
 
-    def questions(self) -> list[str]:
-        """What the recordings' make leaves to decide."""
-        asked = []
+    def questions(self) -> dict[str, str]:
+        """What the recordings' make leaves to decide, by the key that decides it."""
+        asked = {}
         if n_more := max(self.channels, default=1) - 1:
-            asked.append(
+            asked["channel"] = (
                 f"{n_more + 1} channels: say which, data.channel=0 … {n_more}, or their mean, data.channel=mean"
+            )
+        if self.seconds and max(self.seconds) > LONG_SECONDS:
+            asked["segment"] = (
+                f"recordings of up to {max(self.seconds):.0f} s have one score each: data.reader.segment.seconds=10 cuts "
+                f"them into clips"
             )
         return asked
 

@@ -11,6 +11,7 @@ import soundfile
 from numpy.typing import NDArray
 from PIL import Image
 
+from asd.data.clips import file_of
 from asd.data.decoding import FULL_SCALE, read_waveform
 from asd.report.page.names import clip_slug
 from asd.system.files import saying_what_is_free
@@ -102,9 +103,9 @@ class MediaStore:
 
     def read(self, clip: str) -> NDArray[Any]:
         """The samples of a clip, int16 or float32 in steps of 16 bit."""
-        return read_waveform(
-            self.root / clip, sample_rate=self.sample_rate, min_samples=N_FFT, channel="mean", resample=True
-        )
+        path, *part = file_of(clip)
+        rules: dict[str, Any] = {"sample_rate": self.sample_rate, "min_samples": N_FFT, "channel": "mean"}
+        return read_waveform(self.root / path, **rules, resample=True, part=(part[0], part[1]))
 
 
 def decibels(samples: NDArray[Any]) -> NDArray[np.float64]:

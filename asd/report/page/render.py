@@ -8,6 +8,7 @@ from typing import Any
 
 import jinja2
 
+from asd.data.clips import file_of
 from asd.report.page import tables
 from asd.report.page.load import Grid, Run, read_grid
 from asd.report.page.media import MEGABYTE, MediaStore
@@ -62,11 +63,11 @@ def media_stores(grid: Grid, data: Path | None, media_mb: float) -> dict[str, Me
     stores = {}
     for machine in grid.machines:
         config = grid.of_machine(machine)[0].config
-        root = data or Path(config.data.root)
+        root = data or config.data.folder
         scored = grid.scored(machine)
         if not scored:
             continue
-        if not (root / str(scored[0].table.clip[0])).is_file():
+        if not (root / file_of(str(scored[0].table.clip[0]))[0]).is_file():
             raise ValueError(
                 f"{root}: no recordings of {machine} there; "
                 "give --data DIR, their place, or --media-mb 0 for a page without sound"

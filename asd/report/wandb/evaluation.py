@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from asd.data.clips import file_of
 from asd.report import plots
 from asd.report.clips import clip_rows, listening_order, read_pieces, worst_errors
 from asd.report.projection import project
@@ -65,7 +66,7 @@ def mirror_evaluation(scored: ScoredRun, destination: Destination, root: Path | 
     with new_run(evaluation_identity(scored.run, scorer), destination) as run:
         run.log(figures | sections(scored) | pictures(scored))
         if destination.clips_mb > 0:
-            folder = Path(root or scored.config.data.root)
+            folder = Path(root) if root else scored.config.data.folder
             run.log(clips(scored, folder, destination.clips_mb * MEGABYTE))
         run.summarise(figures)
 
@@ -116,12 +117,13 @@ def clips(scored: ScoredRun, root: Path, budget: float) -> dict[str, Any]:
     columns = ("verdict", "section", "domain", "score", "train percentile", "clip", "sound", "nearest training clips")
     lines = []
     for clip in listening_order(worst_errors(rows, N_WORST)):
-        budget -= (root / clip.path).stat().st_size
+        path = root / file_of(clip.path)[0]
+        budget -= path.stat().st_size
         if budget < 0:
             break
         facts = (clip.verdict, f"{clip.section:02d}", clip.domain, clip.score, clip.train_percentile, clip.path)
         nearest = ", ".join(str(names[row]) for row in clip.nearest)
-        lines.append((*facts, wandb.Audio(str(root / clip.path)), nearest))
+        lines.append((*facts, wandb.Audio(str(path)), nearest))  # of a part of a file the whole
     return {"results/clips": table(columns, lines)}
 
 
