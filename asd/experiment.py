@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,19 +12,21 @@ import pytorch_lightning as pl
 from asd.config.instantiate import code_identity
 from asd.config.schema import RunConfig
 from asd.config.trust import LIBRARIES, PACKAGE
-from asd.data.bad_clips import read_clips
+from asd.data.bad_clips import Usable, read_clips
 from asd.data.clips import ClipTable
 from asd.data.datamodule import StepDataModule
 from asd.data.readers.configured import reader_of
 from asd.data.readers.contract import Reading
 from asd.data.readers.overview import describe_table
 from asd.data.recordings import open_recordings
+from asd.data.waveforms import WaveformBank
 from asd.launch.preconditions import find_phase1
 from asd.methods.method import Method, build_method, config_of, targets_in
 from asd.models.module import TrainingModule
 from asd.models.sync_batchnorm import synchronise
 from asd.report.summary import summary_table
 from asd.runs.checkpoint import Kept, load_checkpoint, newest_checkpoint
+from asd.runs.classes import read_classes, write_classes
 from asd.runs.excluded import keep_skipped, write_skipped
 from asd.runs.folder import RunFolder
 from asd.runs.lock import Lock
@@ -185,12 +188,14 @@ def fit(
     )
     clips.announce()
     keep_skipped(run, clips.skipped)
-    table = clips.table
+    table = classified(run, method, clips)
     data = method.datamodule(table, clips.bank) if config.trainer.max_steps != 0 else None
     n_steps = length(config.trainer, data.plan.n_steps_per_epoch) if data else 0
+    if phase1 and phase1["asd"].get("classes", table.classes) != table.classes:
+        raise ValueError(f"the network of phase 1 tells other classes apart than {', '.join(table.classes[:9])}")
     module = method.module(table, n_steps, phase1)
     content = clips.bank.fingerprint(table, table.is_train)
-    identity = {"sections": table.sections, "frozen": module.frozen_names, "content": content}
+    identity = {"sections": table.sections, "classes": table.classes, "frozen": module.frozen_names, "content": content}
     if data:
         run_trainer(run, config, table, data, module, identity, parts=parts, interruption=interruption, lock=lock)
     elif rank() == 0:
@@ -202,13 +207,37 @@ def fit(
         finish(run, config, module, skipped=clips.skipped, content=content)
 
 
+def classified(run: RunFolder, method: Method[Any], clips: Usable[WaveformBank]) -> ClipTable:
+    """The clips with their classes, which a run keeps where they are not the sections, and phase 2 takes from phase 1.
+
+    Raises:
+        ValueError: What is kept does not fit the clips.
+    """
+    phase1 = [RunFolder(phase1_checkpoint(method.config).parents[1])] if method.config.phase == "finetune" else []
+    kept = (read_classes(folder, clips.table) for folder in ([run] if run.is_begun else phase1))
+    names = next(kept, None)
+    table = method.classify(clips.table, clips.bank) if names is None else replace(clips.table, class_name=names)
+    if table.class_name is None:
+        return table
+    if phase1 and names is None:
+        raise ValueError(f"{phase1[0].classes} is missing: it says which classes the network of phase 1 tells apart")
+    if rank() == 0:
+        write_classes(run, table)
+    return table
+
+
+def phase1_checkpoint(config: RunConfig) -> Path:
+    """The checkpoint that a fine-tuning starts from."""
+    return Path(config.checkpoint) if config.checkpoint else find_phase1(config).checkpoint
+
+
 def load_phase1(config: RunConfig, table: ClipTable) -> dict[str, Any]:
     """The checkpoint of the phase-1 run.
 
     Raises:
         ValueError: It belongs to other sections.
     """
-    path = Path(config.checkpoint) if config.checkpoint else find_phase1(config).checkpoint
+    path = phase1_checkpoint(config)
     checkpoint = load_checkpoint(path)
     known = checkpoint["asd"]["sections"]
     if known != table.sections:
@@ -285,7 +314,8 @@ def describe(module: TrainingModule, table: ClipTable) -> str:
     """One line about what is trained."""
     count = sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad)
     frozen = f", {len(module.frozen_names)} tensors frozen" if module.frozen_names else ""
-    return f"{len(table)} clips, {len(table.sections)} sections, {count / 1e6:.2f} M weights learn{frozen}"
+    classes = f", {len(table.classes)} classes" if table.class_name is not None else ""
+    return f"{len(table)} clips, {len(table.sections)} sections{classes}, {count / 1e6:.2f} M weights learn{frozen}"
 
 
 def finish(
@@ -293,9 +323,15 @@ def finish(
 ) -> None:
     """Writes the manifest, with a digest of the training clips' content: from now on the run counts as done."""
     last = last_line(run) if module.n_steps else {"step": 0}
+    others = {"classes.csv": run.classes} if run.classes.is_file() else {}
+    others |= write_skipped(run.path, skipped)
     write_manifest(
         run.manifest,
-        {"config.yaml": run.config, "checkpoints/last.ckpt": run.checkpoint, **write_skipped(run.path, skipped)},
+        {
+            "config.yaml": run.config,
+            "checkpoints/last.ckpt": run.checkpoint,
+            **others,
+        },
         data=config.data.fingerprint,
         content=content,
         frozen=module.frozen_names,

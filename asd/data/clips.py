@@ -41,6 +41,7 @@ class ClipTable:
         stop: (clips,) int64, the sample after its last one; −1: the end of the file.
         edition: Year of DCASE Task 2 whose layout and rules the data have, or "own".
         section_names: Of each section, what its recordings call it, such as id_00; empty for DCASE 2021 and later.
+        class_name: (clips,) what a classifier tells training clips apart by; None: their sections.
     """
 
     machine: str
@@ -57,6 +58,7 @@ class ClipTable:
     stop: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
     edition: str = OWN
     section_names: Mapping[int, str] = field(default_factory=dict)
+    class_name: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         """Fills `start` and `stop` where they are left out: clips are whole files."""
@@ -75,8 +77,22 @@ class ClipTable:
 
     @property
     def sections(self) -> list[int]:
-        """The sections that have training clips, in order: the classes of a classifier."""
+        """The sections that have training clips, in order."""
         return [int(section) for section in np.unique(self.section[self.is_train])]
+
+    @property
+    def classes(self) -> list[str]:
+        """The names of what a classifier tells apart, in order: the sections unless a run says otherwise."""
+        if self.class_name is None:
+            return [f"section {section:02d}" for section in self.sections]
+        return np.unique(self.class_name[self.is_train]).tolist()
+
+    @property
+    def class_index(self) -> np.ndarray:
+        """(clips,) int64, place of each training clip's class in `classes`; of other clips any number."""
+        if self.class_name is None:
+            return np.searchsorted(self.sections, self.section).astype(np.int64)
+        return np.searchsorted(self.classes, self.class_name).astype(np.int64)
 
     @property
     def is_train(self) -> np.ndarray:

@@ -22,7 +22,7 @@ class BatchIndices:
     Attributes:
         clip: int64, rows of the table.
         partner: int64, rows of the clips mixed in, always of another section.
-        section: int64, class of each clip: the position in `table.sections`.
+        section: int64, class of each clip: the position in `table.classes`.
         partner_section: int64, class of each partner.
         mix_weight: float32, weight of the partner; 0 where a clip stays as it is.
         position: int64, of the window in both clips (asd/features/input).
@@ -92,7 +92,7 @@ class BalancedSource:
 
     Raises:
         ValueError: An argument is out of range, a section has no clips of the domain, a clip is too short,
-            or there is only one section.
+            or there is only one class.
     """
 
     domains: tuple[str, ...] = ("source",)
@@ -114,7 +114,7 @@ class BalancedSource:
         self.mix_probability = mix_probability
         self.n_positions = n_positions
         self.seed = seed
-        self.clips = {domain: clips_by_section(table, domain) for domain in self.domains}
+        self.clips = {domain: clips_by_class(table, domain) for domain in self.domains}
         self.source = self.clips["source"]
         n_clips = sum(len(clips) for clips in self.source)
         self.n_steps_per_epoch = max(1, -(-n_clips // batch_size))
@@ -160,8 +160,9 @@ class TargetStep(BalancedSource):
     domains = ("source", "target")
 
     def target_section(self, step: int) -> int:
-        """The class whose clips come from the target domain in a step."""
-        return int(np.random.default_rng([self.seed, TARGET_SECTION, step]).integers(len(self.source)))
+        """The class whose clips come from the target domain in a step; one that has clips there."""
+        there = [number for number, clips in enumerate(self.clips["target"]) if len(clips)]
+        return there[int(np.random.default_rng([self.seed, TARGET_SECTION, step]).integers(len(there)))]
 
     def _clips(self, section: np.ndarray, number: np.ndarray, step: int) -> np.ndarray:
         clip = super()._clips(section, number, step)
@@ -193,25 +194,39 @@ def pick(pools: list[np.ndarray], which: np.ndarray, random: np.random.Generator
     return np.array([pools[pool][at] for pool, at in zip(which.tolist(), place.tolist(), strict=True)])
 
 
-def clips_by_section(table: ClipTable, domain: str) -> list[np.ndarray]:
+def clips_by_class(table: ClipTable, domain: str) -> list[np.ndarray]:
     """The training clips of a domain as rows of the table, one array per class.
 
+    Sections have clips of both domains. Of other classes one may be in a single domain: where the source domain has no
+    clips of it, those of the target domain are taken; where the target domain has none, its array is empty.
+
     Raises:
-        ValueError: There are fewer than two sections, or one has no clips of the domain.
+        ValueError: There are fewer than two classes, or no clips of the domain in a section, or in any class.
     """
-    sections = table.sections
-    if len(sections) < 2:
-        raise ValueError(
-            f"{table.machine}: {len(sections)} section with training clips; a classifier of sections needs at least 2. "
-            f"What works with one: method=autoencoder, which learns from normal sound alone. Or tell individuals or "
-            f"operating states apart as sections: folders id_00, id_01 … above normal/, or a column section in a table"
-        )
-    here = table.is_train & (table.is_target if domain == "target" else table.is_source)
-    clips = [np.flatnonzero(here & (table.section == section)) for section in sections]
-    empty = [f"{section:02d}" for section, found in zip(sections, clips, strict=True) if not len(found)]
-    if empty:
-        raise ValueError(f"{table.machine}: no training clips from the {domain} domain in section {', '.join(empty)}")
+    classes, index, train = table.classes, table.class_index, table.is_train
+    if len(classes) < 2:
+        raise ValueError(one_class(table))
+    here = train & (table.is_target if domain == "target" else table.is_source)
+    clips = [np.flatnonzero(here & (index == number)) for number in range(len(classes))]
+    empty = [name for name, found in zip(classes, clips, strict=True) if not len(found)]
+    if empty and (table.class_name is None or len(empty) == len(classes)):
+        raise ValueError(f"{table.machine}: no training clips from the {domain} domain in {', '.join(empty)}")
+    if domain == "source":
+        clips = [found if len(found) else np.flatnonzero(train & (index == k)) for k, found in enumerate(clips)]
     return clips
+
+
+def one_class(table: ClipTable) -> str:
+    """What to do where there is nothing to tell apart."""
+    n_attributes = len(np.unique(table.attributes[table.is_train]))
+    attributes = f"classes=attributes ({n_attributes} different ones), " if n_attributes > 1 else ""
+    return (
+        f"{table.machine}: {len(table.classes)} class with training clips ({', '.join(table.classes)}); a classifier "
+        f"needs at least 2. What works with one section: {attributes}classes=clusters-8 (groups of similar training "
+        "clips); method=autoencoder, method=logmel_neighbour or method=temporal_pooling, which need no classes. Or "
+        "tell individuals or operating states apart as sections: folders id_00, id_01 … above normal/, or a column "
+        "section in a table"
+    )
 
 
 def check_arguments(batch_size: int, mix_range: tuple[float, float], mix_probability: float, seed: int) -> None:

@@ -142,7 +142,7 @@ def find_phase1(config: RunConfig, words: Sequence[str] = ()) -> RunFolder:
         raise ValueError(
             f"fine-tuning starts from {run.path}, which {state}. Type first:\n  {phase1_command(config, words)}"
         )
-    keys = ("backbone.", "input.", "loss._target_", "loss.sub_centers")
+    keys = ("backbone.", "input.", "loss._target_", "loss.sub_centers", "classes")
     theirs = RecordedConfig.read(run).values
     differing = [line for line in differences(config.plain(), theirs) if line.startswith(keys)]
     if differing:

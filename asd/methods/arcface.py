@@ -7,11 +7,12 @@ pieces to the nearest training pieces (Report 1).
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from annotated_types import Ge, Le
-from pydantic import Field
+from pydantic import Field, StringConstraints
 
 from asd.config.components import (
     ArcFaceSettings,
@@ -22,6 +23,7 @@ from asd.config.components import (
     one_of,
 )
 from asd.config.instantiate import find_code, instantiate
+from asd.config.messages import Says
 from asd.config.schema import BackboneComponent, MixupConfig, RunConfig, SpeedConfig
 from asd.data.clips import ClipTable
 from asd.methods.method import Extractor, Method
@@ -36,12 +38,20 @@ if TYPE_CHECKING:
     from asd.models.classifier import SectionClassifier
 
 
+Classes = Annotated[
+    str,
+    StringConstraints(pattern=r"^(section|attributes|attributes_domain|clusters-[1-9]\d{0,3})$"),
+    Says("one of section, attributes, attributes_domain, or clusters-N such as clusters-16"),
+]
+
+
 class ArcFaceConfig(RunConfig):
     """Keys of conf/method/arcface.yaml."""
 
     PHASES: ClassVar[tuple[str, ...]] = ("train", "finetune")
 
     sampling: Literal["source", "target_step"] = Field(description="clips of a step; set by the script")
+    classes: Classes = Field("section", description="what the head tells apart (docs/data.md)")
     batch_size: Annotated[int, Ge(2), Le(65536)] = Field(description="pieces of a step (Table 3)")
     mixup: MixupConfig
     optimizer: one_of(SgdSettings)  # type: ignore[valid-type]
@@ -88,11 +98,18 @@ class ArcFaceMethod(Method[ArcFaceConfig]):
         return self.input.min_samples
 
     def check(self, table: ClipTable) -> None:
-        """There must be sections to tell apart, and clips of each domain that a step asks for."""
-        from asd.data.sampling import clips_by_section
+        """There must be classes to tell apart, and clips of each domain that a step asks for."""
+        from asd.data.classes import check_clusters, n_clusters, told_classes
+        from asd.data.sampling import clips_by_class
 
+        n = n_clusters(self.config.classes)
+        if n > 1:
+            check_clusters(table, n)
+            return
+        told = "section" if n else self.config.classes
+        table = table if told == "section" else replace(table, class_name=told_classes(table, told))
         for domain in ("source", "target") if self.config.sampling == "target_step" else ("source",):
-            clips_by_section(table, domain)
+            clips_by_class(table, domain)
 
     def check_parts(self) -> None:
         """The input, the backbone, the optimizer and its schedule."""
@@ -140,9 +157,24 @@ class ArcFaceMethod(Method[ArcFaceConfig]):
         say(f"the network is not compiled, which is slower: {problem}")
         return config.with_values(compile=False)
 
+    def classify(self, table: ClipTable, bank: WaveformBank) -> ClipTable:
+        """Attributes, domains, or clusters of the training clips."""
+        from asd.data.classes import cluster_classes, n_clusters, told_classes
+
+        kind = self.config.classes
+        if kind == "section":
+            return table
+        n, config = n_clusters(kind), self.config
+        if not n:
+            return replace(table, class_name=told_classes(table, kind))
+        names = cluster_classes(
+            table, bank, n, sample_rate=self.sample_rate, seed=config.seed, progress=config.progress
+        )
+        return replace(table, class_name=names)
+
     def n_steps_per_epoch(self, table: ClipTable) -> int:
         """Once through the training clips of the source domain."""
-        n_source = int((table.is_train & (table.domain == "source")).sum())
+        n_source = int((table.is_train & table.is_source).sum())
         return max(1, -(-n_source // self.config.batch_size))
 
     def datamodule(self, table: ClipTable, bank: WaveformBank) -> MachineDataModule:
@@ -205,7 +237,7 @@ class ArcFaceMethod(Method[ArcFaceConfig]):
         config = self.config
         torch.manual_seed(config.seed)
         backbone, embedding_dim = self.backbone()
-        head: nn.Module = instantiate(config.loss, "loss", embedding_dim=embedding_dim, n_classes=len(table.sections))
+        head: nn.Module = instantiate(config.loss, "loss", embedding_dim=embedding_dim, n_classes=len(table.classes))
         frozen_names: list[str] = []
         frozen_modules: list[nn.Module] = []
         if phase1 is not None:

@@ -175,6 +175,15 @@ class Method(ABC, Generic[AnyConfig]):
     def n_steps_per_epoch(self, table: ClipTable) -> int:
         """Steps of an epoch, as far as it can be said before clips are decoded."""
 
+    def classify(self, table: ClipTable, bank: WaveformBank) -> ClipTable:
+        """The clips with what the network is to tell training clips apart by; sections need no more than they say.
+
+        Args:
+            table: The clips that can be used.
+            bank: Their waveforms.
+        """
+        return table
+
     @abstractmethod
     def datamodule(self, table: ClipTable, bank: WaveformBank) -> StepDataModule:
         """The training data."""

@@ -64,6 +64,11 @@ class RunFolder:
         return self.path / "manifest.json"
 
     @property
+    def classes(self) -> Path:
+        """The class of each training clip; only where classes are not the sections."""
+        return self.path / "classes.csv"
+
+    @property
     def log(self) -> Path:
         """What its process said in a sweep; tracebacks, above all."""
         return self.path / "run.log"

@@ -89,8 +89,8 @@ class SoundTraits:
             )
         if self.seconds and max(self.seconds) > LONG_SECONDS:
             asked["segment"] = (
-                f"recordings of up to {max(self.seconds):.0f} s have one score each: data.reader.segment.seconds=10 cuts "
-                f"them into clips"
+                f"recordings of up to {max(self.seconds):.0f} s have one score each: data.reader.segment.seconds=10 "
+                f"cuts them into clips"
             )
         return asked
 
