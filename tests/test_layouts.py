@@ -15,6 +15,7 @@ import pytest
 from scipy.stats import spearmanr
 
 from asd.cli import main
+from asd.dcase.official import evaluate_folder
 from asd.evaluation import evaluate
 from asd.experiment import train
 from asd.runs.folder import RunFolder
@@ -128,3 +129,34 @@ def test_two_folders_and_resampled_stereo_rank_as_the_original_does(recordings: 
     assert np.isfinite(found["original"]).all()
     assert found["two"].tolist() == found["original"].tolist()
     assert spearmanr(found["stereo"], found["original"]).statistic > 0.999
+
+
+@pytest.mark.slow
+def test_a_first_shot_edition_from_the_simulator_to_the_official_figures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One section a machine, as of 2023: attributes are the classes; our table is the official evaluation's."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("ASD_CACHE", raising=False)
+    sizes = ("--source", "6", "--target", "2", "--test", "3", "--workers", "1", "--quiet")
+    asd("data", "simulate", "--root", "data", "--edition", "2023", "--machines", "fan,gearbox", *sizes)
+    commands = json.loads(asd("data", "describe", "--json", "data"))["commands"]
+    assert [command.split()[3:] for command in commands] == [
+        ["data.root=data", f"machine={machine}", "classes=attributes"] for machine in ("fan", "gearbox")
+    ]
+    for command in commands:
+        trained(command, *TINY)
+        train(compose("finetune", *shlex.split(command)[2:], *TINY, *ANY, "freeze=none"))
+    evaluate(compose("evaluate", "progress=false", "accelerator=cpu"))
+    results = json.loads(Path("outputs/main/results/results.json").read_text())
+    assert (set(results["editions"].values()), set(results["rules"].values())) == ({"2023"}, {"2022"})
+    system = "small-512x32-s0/finetune-none"
+    (rows,) = (one["rows"] for one in results["systems"] if one["name"] == system)
+    submit = ("--out", "sub", "--part", "dev", "--partial", "--system", system)
+    asd("official", "submit", "outputs/main", *submit)
+    ours = {(row["machine"], row["domain"]): row["auc"] for row in rows if row["auc"] is not None}
+    assert len(ours) == 4
+    evaluation = evaluate_folder(next(Path("sub").glob("*/anomaly_score_*")).parent, rule="2022")
+    assert {(row.machine, row.domain): row.auc for row in evaluation.rows} == ours
+    asd("report", "outputs/main", "--media-mb", "1", "--quiet")
+    assert "rule of 2022 and later" in Path("outputs/main/report/index.html").read_text()

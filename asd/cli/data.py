@@ -25,13 +25,14 @@ def add_simulate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--root", type=Path, required=True, help="folder to make; nothing in it is overwritten")
     parser.add_argument("--machines", type=machine_names, default=list(MACHINES), help="such as fan,pump (all seven)")
     for name, count, text in (
-        ("sections", 6, "sections of a machine"),
         ("source", 1000, "training clips of a section in the source domain"),
         ("target", 3, "training clips of a section in the target domain"),
         ("test", 100, "normal, and as many anomalous, test clips per section and domain"),
         ("seed", 0, "same seed, same bytes"),
     ):
         parser.add_argument(f"--{name}", type=int, default=count, help=f"{text} (%(default)s)")
+    parser.add_argument("--sections", type=int, help="sections of a machine (6; 1 from 2023 on)")
+    parser.add_argument("--edition", default="2021", help="whose layout and names, 2020 to 2025 (%(default)s)")
     parser.add_argument("--workers", type=int, default=None, help="processes (one per core)")
     parser.set_defaults(command=simulate_factory)
 
@@ -46,11 +47,13 @@ def machine_names(text: str) -> list[str]:
 
 
 def simulate_factory(options: argparse.Namespace) -> int:
-    """Makes a data set with the layout, names and domain shift of the real one."""
-    from asd.simulator.dataset import simulate
+    """Makes a data set with the layout, names and domain shift of a real one."""
+    from asd.simulator.dataset import FIRST_SHOT, simulate
 
-    sizes = {key: getattr(options, key) for key in ("sections", "source", "target", "test", "seed", "workers")}
-    simulate(options.root, machines=options.machines, **sizes)
+    sizes = {key: getattr(options, key) for key in ("source", "target", "test", "seed", "edition", "workers")}
+    n_sections = 1 if options.edition in FIRST_SHOT else 6
+    n_sections = n_sections if options.sections is None else options.sections
+    simulate(options.root, machines=options.machines, sections=n_sections, **sizes)
     return 0
 
 

@@ -1,4 +1,4 @@
-"""The simulated factory as a data set: layout, names and format of DCASE 2021 Task 2.
+"""The simulated factory as a data set: layout, names and format of DCASE 2021 Task 2, or of another edition.
 
     simulate(Path("data/simulated"), machines=["fan"], sections=3, source=100, test=25)
 
@@ -13,6 +13,7 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
 from functools import partial
+from itertools import product
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from asd.data.clips import MACHINES
 from asd.simulator.oscillators import N_SAMPLES, RATE
 from asd.simulator.recording import HIDDEN_LABELS, Recording, render, site
 from asd.system.cores import n_cores
-from asd.system.files import remove_leftovers, write_bytes, write_json
+from asd.system.files import remove_leftovers, write_bytes, write_csv, write_json
 from asd.system.parent import follow_parent
 from asd.system.progress import say, track
 from asd.system.reading import read_json
@@ -37,6 +38,49 @@ FEW = 24  # clips that are made sooner than workers start
 
 
 @dataclass(frozen=True)
+class Naming:
+    """What an edition calls clips, below `<set>/<machine>/`.
+
+    Attributes:
+        train: A training clip.
+        test: A test clip of a development section.
+        hidden: A test clip whose label is not told.
+        domains: That there are.
+        has_attribute_files: Whether a list of attributes lies beside the clips of each section.
+    """
+
+    train: str
+    test: str
+    hidden: str
+    domains: tuple[str, ...] = DOMAINS
+    has_attribute_files: bool = False
+
+
+TRAIN = "train/section_{section:02d}_{domain}_train_normal_{index:04d}_{attributes}.wav"
+NAMING_2022 = Naming(
+    TRAIN,
+    "test/section_{section:02d}_{domain}_test_{label}_{index:04d}_{attributes}.wav",
+    "test/section_{section:02d}_{index:04d}.wav",
+    has_attribute_files=True,
+)
+NAMINGS = {
+    "2020": Naming(
+        "train/normal_id_{section:02d}_{index:08d}.wav",
+        "test/{label}_id_{section:02d}_{index:08d}.wav",
+        "test/id_{section:02d}_{index:08d}.wav",
+        DOMAINS[:1],
+    ),
+    "2021": Naming(
+        TRAIN,
+        "{domain}_test/section_{section:02d}_{domain}_test_{label}_{index:04d}.wav",
+        "{domain}_test/section_{section:02d}_{domain}_test_{index:04d}.wav",
+    ),
+    **dict.fromkeys(("2022", "2023", "2024", "2025"), NAMING_2022),
+}
+FIRST_SHOT = ("2023", "2024", "2025")  # one section of each machine
+
+
+@dataclass(frozen=True)
 class Sizes:
     """How large the data set of a machine is, and its seed: what makes two data sets the same.
 
@@ -46,6 +90,7 @@ class Sizes:
         target: Training clips of a section in the target domain.
         test: Normal, and as many anomalous, test clips per section and domain.
         seed: Same seed, same bytes.
+        edition: Whose layout and names; the sound is the same.
     """
 
     sections: int
@@ -53,16 +98,30 @@ class Sizes:
     target: int
     test: int
     seed: int
+    edition: str = "2021"
 
     def __post_init__(self) -> None:
         """Refuses what cannot be named or seeded."""
-        most = {"sections": 100, "source": 10_000, "target": 10_000, "test": 5_000}
+        if self.edition not in NAMINGS:
+            raise ValueError(f"edition={self.edition}: not simulated; there are {', '.join(NAMINGS)}")
+        n_sections = 1 if self.edition in FIRST_SHOT else 100
+        n_test = 5_000 if self.edition in ("2020", "2021") else 2_500  # numbers of both domains in four digits
+        most = {"sections": n_sections, "source": 10_000, "target": 10_000, "test": n_test}
         for key, limit in most.items():
             least, given = int(key == "sections"), getattr(self, key)
             if not least <= given <= limit:
-                raise ValueError(f"{key}={given}: the simulated factory takes {least} to {limit}")
+                raise ValueError(f"{key}={given}: the simulated factory of {self.edition} takes {least} to {limit}")
         if self.seed < 0:
             raise ValueError(f"seed={self.seed}: must not be negative")
+
+    @property
+    def naming(self) -> Naming:
+        """What clips are called."""
+        return NAMINGS[self.edition]
+
+    def record(self) -> dict[str, Any]:
+        """What the data set's own file says of it; sets of 2021 were made before there were others."""
+        return {key: value for key, value in asdict(self).items() if (key, value) != ("edition", "2021")}
 
 
 def simulate(
@@ -74,6 +133,7 @@ def simulate(
     target: int = 3,
     test: int = 100,
     seed: int = 0,
+    edition: str = "2021",
     workers: int | None = None,
     progress: bool = True,
 ) -> None:
@@ -91,19 +151,23 @@ def simulate(
         target: Training clips of a section in the target domain.
         test: Normal, and as many anomalous, test clips per section and domain.
         seed: Other seeds are other factories.
+        edition: Whose layout and names the clips have; the first-shot editions from 2023 on have one section.
         workers: Processes; one per available core if None.
         progress: Whether to show a progress bar, and to say when nothing was missing.
 
     Raises:
         ValueError: An unknown machine, a size out of range, or a folder with something else in it.
     """
-    sizes = Sizes(sections, source, target, test, seed)
+    sizes = Sizes(sections, source, target, test, seed, edition)
     unknown = sorted(set(machines) - set(MACHINES))
     if unknown:
         raise ValueError(f"machines={unknown}: not simulated; there are {', '.join(MACHINES)}")
     root = Path(root)
     claim(root, sizes)
     todo = [(path, clip) for machine in machines for path, clip in missing(root, machine, sizes)]
+    if sizes.naming.has_attribute_files:
+        for machine in machines:
+            write_attributes(root, machine, sizes)
     if todo:
         write_all(todo, workers or n_cores(), progress)
     elif progress:
@@ -116,13 +180,15 @@ def claim(root: Path, sizes: Sizes) -> None:
     Raises:
         ValueError: There is something else.
     """
-    ours = {"simulator": SIMULATOR_VERSION, **asdict(sizes)}
+    ours = {"simulator": SIMULATOR_VERSION, **sizes.record()}
     record = root / RECORD
     remove_leftovers(root, below=False)
     if record.is_file():
         theirs = read_json(record, dict[str, Any])
         differing = [
-            f"{key} {theirs.get(key)} there, {ours[key]} asked" for key in ours if theirs.get(key) != ours[key]
+            f"{key} {theirs.get(key, '2021')} there, {ours.get(key, '2021')} asked"
+            for key in ours | theirs
+            if theirs.get(key) != ours.get(key)
         ]
         if differing:
             what = "; ".join(differing)
@@ -148,20 +214,40 @@ def missing(root: Path, machine: str, sizes: Sizes) -> Iterator[tuple[Path, Reco
 
 def clips(machine: str, sizes: Sizes) -> Iterator[tuple[str, Recording]]:
     """The relative path and the content of every clip of a machine, section by section."""
-    for section in range(sizes.sections):
-        for domain, n_train in zip(DOMAINS, (sizes.source, sizes.target), strict=True):
-            clip = partial(Recording, sizes.seed, machine, section, domain)
-            stem = f"section_{section:02d}_{domain}"
-            folder = f"{'dev' if section < N_DEVELOPMENT else 'eval'}_data/{machine}"
-            attributes = site(sizes.seed, machine, section, domain).attributes
-            for index in range(n_train):
-                name = f"{stem}_train_normal_{index:04d}_{attributes}.wav"
-                yield f"{folder}/train/{name}", clip("train", "normal", index)
-            for pair in range(sizes.test):
-                labels = ("normal", "anomaly") if section < N_DEVELOPMENT else hidden_labels(clip("test", "", pair))
-                for place, label in enumerate(labels):
-                    shown = f"{label}_{pair:04d}" if section < N_DEVELOPMENT else f"{2 * pair + place:04d}"
-                    yield f"{folder}/{domain}_test/{stem}_test_{shown}.wav", clip("test", label, pair)
+    naming = sizes.naming
+    for section, number in product(range(sizes.sections), range(len(naming.domains))):
+        domain, n_train = naming.domains[number], (sizes.source, sizes.target)[number]
+        clip = partial(Recording, sizes.seed, machine, section, domain)
+        is_hidden = section >= N_DEVELOPMENT
+        folder = f"{'eval' if is_hidden else 'dev'}_data/{machine}"
+        facts = {
+            "section": section,
+            "domain": domain,
+            "attributes": site(sizes.seed, machine, section, domain).attributes,
+        }
+        for index in range(n_train):
+            yield f"{folder}/{naming.train.format(index=index, **facts)}", clip("train", "normal", index)
+        # Where names hide the domain too, its clips are numbered after those of the domain before.
+        first = 0 if "domain" in naming.hidden else 2 * sizes.test * number
+        for pair in range(sizes.test):
+            labels = hidden_labels(clip("test", "", pair)) if is_hidden else ("normal", "anomaly")
+            for place, label in enumerate(labels):
+                told = naming.test.format(index=pair, label=label, **facts)
+                name = naming.hidden.format(index=first + 2 * pair + place, **facts) if is_hidden else told
+                yield f"{folder}/{name}", clip("test", label, pair)
+
+
+def write_attributes(root: Path, machine: str, sizes: Sizes) -> None:
+    """Lists the attributes of the clips whose names tell them, in a file for each section."""
+    rows: dict[Path, list[tuple[str, ...]]] = {}
+    for path, clip in clips(machine, sizes):
+        folder, name = path.rsplit("/", 2)[0], path.rpartition("/")[2]
+        words = site(clip.seed, machine, clip.section, clip.domain).attributes.split("_")
+        if "_".join(words) in name:
+            rows.setdefault(root / folder / f"attributes_{clip.section:02d}.csv", []).append((path, *words))
+    for file, lines in rows.items():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_csv(file, ("file_name", "d1p", "d1v", "d2p", "d2v", "d3v"), lines)
 
 
 def hidden_labels(pair: Recording) -> tuple[str, str]:

@@ -14,6 +14,7 @@ from scipy.stats import hmean
 from sklearn.metrics import roc_auc_score
 
 from asd.data.clips import MACHINES
+from asd.data.readers.dcase import DcaseReader
 from asd.scoring.logmel import mean_log_mel, nearest_distance
 from asd.simulator import dataset as simulator
 from asd.simulator.dataset import SIMULATOR_VERSION, Sizes, clips, simulate
@@ -51,6 +52,46 @@ def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A fan with four sections."""
     return small(tmp_path_factory.mktemp("factory") / "set")
+
+
+EDITIONS = {  # edition: sections, those with labels, domains of its test clips
+    "2020": (5, 3, {"none"}),
+    "2022": (5, 3, {"source", "target", "unknown"}),
+    "2023": (1, 1, {"source", "target"}),
+    "2025": (1, 1, {"source", "target"}),
+}
+
+
+@pytest.mark.parametrize("edition", EDITIONS)
+def test_layouts_of_other_editions_hold_the_same_sound(tmp_path: Path, quiet: None, edition: str) -> None:
+    n_sections, n_told, domains = EDITIONS[edition]
+    small(tmp_path, edition=edition, sections=n_sections, test=2)
+    reading = DcaseReader(tmp_path, edition=edition).read("fan")
+    table = reading.table
+    assert reading.excluded == {}
+    assert DcaseReader(tmp_path).editions[0] == ("2023" if edition == "2025" else edition)
+    n_domains = 1 if edition == "2020" else 2
+    assert len(table) == n_sections * (2 + (n_domains == 2) + 2 * 2 * n_domains)
+    assert set(table.domain[table.is_test].tolist()) == domains
+    assert {int(s) for s in table.section[table.is_test & (table.label != "unknown")]} == set(range(n_told))
+    if edition != "2020":
+        assert (table.attributes[table.label != "unknown"] != "").all()
+        assert len(list(tmp_path.rglob("attributes_*.csv"))) == n_sections
+    sizes = Sizes(n_sections, 2, 1, 2, 0, edition)
+    names = [path for path, _ in clips("fan", sizes)]
+    assert len(set(names)) == len(names)
+    sound = {clip for _, clip in clips("fan", replace(sizes, edition="2021"))}
+    assert {clip for _, clip in clips("fan", sizes)} <= sound
+    small(tmp_path, edition=edition, sections=n_sections, test=2)  # nothing is missing
+    with pytest.raises(ValueError, match=f"edition {edition} there, 2021 asked"):
+        small(tmp_path, sections=n_sections, test=2)
+
+
+def test_editions_that_are_not_simulated(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="edition=2026: not simulated; there are 2020, 2021"):
+        small(tmp_path, edition="2026")
+    with pytest.raises(ValueError, match="sections=4: the simulated factory of 2023 takes 1 to 1"):
+        small(tmp_path, edition="2023")
 
 
 def test_layout_is_that_of_the_real_data_set(made: Path) -> None:
@@ -165,7 +206,7 @@ def test_a_folder_with_something_else_is_refused(tmp_path: Path) -> None:
     ("changes", "message"),
     [
         ({"machines": ["fann"]}, "machines=\\['fann'\\]: not simulated; there are ToyCar"),
-        ({"sections": 0}, "sections=0: the simulated factory takes 1 to 100"),
+        ({"sections": 0}, "sections=0: the simulated factory of 2021 takes 1 to 100"),
         ({"source": 10_001}, "source=10001"),
         ({"test": -1}, "test=-1"),
         ({"seed": -1}, "seed=-1: must not be negative"),

@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from asd.data.clips import OWN
+import numpy as np
+
+from asd.data.clips import OWN, ClipTable
 from asd.data.readers.contract import Reader, Reading
 from asd.data.readers.dcase import DcaseReader, has_dcase_names
 from asd.data.readers.folder import FolderReader
@@ -156,15 +158,21 @@ def questions(found: Description, answers: Collection[str]) -> list[str]:
     for reading in found.readings:
         table = reading.table
         if len(table.sections) == 1:
+            told = "classes=attributes, " if n_attributes(table) > 1 else ""
             asked.append(
-                f"{table.machine} has one section: method=autoencoder learns from it; a classifier needs sections to "
-                f"tell apart (individuals, operating states)"
+                f"{table.machine} has one section: a classifier tells apart {told}classes=clusters-8 (groups of similar "
+                f"clips), or sections that you name; method=autoencoder needs none"
             )
         if reading.excluded:
             asked.append(
                 f"{len(reading.excluded)} files of {table.machine} cannot be used: mend them, or data.on_bad_clip=skip"
             )
     return list(dict.fromkeys(asked))
+
+
+def n_attributes(table: ClipTable) -> int:
+    """How many different attributes the training clips have."""
+    return len(np.unique(table.attributes[table.is_train]))
 
 
 def other_tables(root: Path) -> list[str]:
@@ -191,7 +199,7 @@ def command(found: Description, reading: Reading, options: Mapping[str, Any]) ->
         for name, value in options.items()
     ]
     if len(reading.table.sections) < 2:
-        words.append("method=autoencoder")
+        words.append("classes=attributes" if n_attributes(reading.table) > 1 else "method=autoencoder")
     own = [word for word in (found.traits.keys() if found.traits else []) if word.partition("=")[0][5:] not in options]
     return " ".join([*words, *own])
 
