@@ -204,7 +204,7 @@ def fit(
         lock.check()
         keep_untrained(run, module, {"config": config.plain(), **identity})
     if rank() == 0:
-        finish(run, config, module, skipped=clips.skipped, content=content)
+        finish(run, config, module, skipped=clips.skipped, content=content, notes=list(reading.notes))
 
 
 def classified(run: RunFolder, method: Method[Any], clips: Usable[WaveformBank]) -> ClipTable:
@@ -319,7 +319,13 @@ def describe(module: TrainingModule, table: ClipTable) -> str:
 
 
 def finish(
-    run: RunFolder, config: RunConfig, module: TrainingModule, *, skipped: Mapping[str, str], content: str
+    run: RunFolder,
+    config: RunConfig,
+    module: TrainingModule,
+    *,
+    skipped: Mapping[str, str],
+    content: str,
+    notes: list[str],
 ) -> None:
     """Writes the manifest, with a digest of the training clips' content: from now on the run counts as done."""
     last = last_line(run) if module.n_steps else {"step": 0}
@@ -334,6 +340,7 @@ def finish(
         },
         data=config.data.fingerprint,
         content=content,
+        notes=notes,
         frozen=module.frozen_names,
         parts=module.part_names,
         last_epoch=last,

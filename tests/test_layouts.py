@@ -87,6 +87,8 @@ def test_every_layout_through_every_command(recordings: list[Original], name: st
     edition = found["machines"][0]["edition"]
     assert results["editions"] == {layout.machine: edition}
     assert results["rules"] == {layout.machine: {"own": "2020", "2020": "2020"}.get(edition, "2022")}
+    drawn = {f"{layout.machine}: {note}." for note in found["machines"][0]["notes"] if "split by file" in note}
+    assert drawn <= set(results["remarks"])
     test = np.flatnonzero(scores.split == "test")[0]
     section, clip = int(scores.section[test]), re.sub(r"\[\d+:-?\d+\]$", "", str(scores.clip[test]))
     printed = asd("score", str(run.path), f"recordings/{clip}", "--section", str(section))

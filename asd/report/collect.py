@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import astuple, fields
 from pathlib import Path
+from typing import Any
 
 from asd.report.coverage import write_coverage
 from asd.report.results import NAME, Results, System, as_json
@@ -23,6 +24,7 @@ from asd.scoring.ensemble import How
 from asd.scoring.metrics import MetricRow
 from asd.system.files import write_csv, write_json, write_text
 from asd.system.progress import say
+from asd.system.reading import read_json
 
 LOGMEL = "1-NN on mean log-mel"
 
@@ -52,11 +54,17 @@ def write_results(
         rules={run.run.machine: run.rule for run in runs},
         editions={run.run.machine: run.edition for run in runs},
         systems=systems,
-        remarks=[*explain_submissions(runs, systems, seed, phase), *write_coverage(folder, runs)],
+        remarks=[*reader_notes(runs), *explain_submissions(runs, systems, seed, phase), *write_coverage(folder, runs)],
     )
     write_files(folder, results)
     written = "metrics.csv, table2.md, table2.csv, results.json, summary.json"
     print(f"\n{text_table(results)}\n\n{folder}/: {written}")
+
+
+def reader_notes(runs: Sequence[ScoredRun]) -> list[str]:
+    """What the reader decided, such as how test recordings were drawn, by machine."""
+    found = {run.run.machine: read_json(run.run.manifest, dict[str, Any]).get("notes", []) for run in runs}
+    return [f"{machine}: {note}." for machine, notes in sorted(found.items()) for note in notes]
 
 
 def write_files(folder: Path, results: Results) -> None:

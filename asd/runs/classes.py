@@ -14,7 +14,8 @@ COLUMNS = ("clip", "class")
 def write_classes(run: RunFolder, table: ClipTable) -> None:
     """Keeps the classes of the training clips."""
     rows = np.flatnonzero(table.is_train)
-    write_csv(run.classes, COLUMNS, zip(table.clip_names[rows], table.class_name[rows], strict=True))
+    classes = np.array(table.classes)[table.class_index[rows]]
+    write_csv(run.classes, COLUMNS, zip(table.clip_names[rows], classes, strict=True))
 
 
 def read_classes(run: RunFolder, table: ClipTable) -> NDArray[np.str_] | None:

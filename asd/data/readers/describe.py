@@ -160,8 +160,8 @@ def questions(found: Description, answers: Collection[str]) -> list[str]:
         if len(table.sections) == 1:
             told = "classes=attributes, " if n_attributes(table) > 1 else ""
             asked.append(
-                f"{table.machine} has one section: a classifier tells apart {told}classes=clusters-8 (groups of similar "
-                f"clips), or sections that you name; method=autoencoder needs none"
+                f"{table.machine} has one section: a classifier tells apart {told}classes=clusters-8 (groups of "
+                f"similar clips), or sections that you name; method=autoencoder needs none"
             )
         if reading.excluded:
             asked.append(
