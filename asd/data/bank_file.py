@@ -22,6 +22,7 @@ from asd.data.decoding import Decoding, check_waveform, content_digest, cut, rea
 from asd.system.files import alone, remove_leftovers, replacing
 from asd.system.progress import progress as show_progress
 
+CLIPS_AT_ONCE = 64  # whose checksums one task compares
 SEAL = b"asdbank3"  # since 3: float32 where it is needed, digests of the files
 CLIP = np.dtype([("length", "<i8"), ("checksum", "<i8"), ("sample_rate", "<i8"), ("digest", "u1", 32)])
 FOOTER = np.dtype([("n_clips", "<i8"), ("itemsize", "<i8"), ("checksum", "<i8"), ("seal", "S8")])
@@ -61,9 +62,16 @@ def read_clips(file: Path, n_clips: int, pool: ThreadPoolExecutor) -> Clips | No
     if not fits or itemsize * lengths.sum() != len(content) - tail:
         return None
     ends = itemsize * lengths.cumsum()
-    found = pool.map(lambda start, end: zlib.crc32(content[start:end].data), ends - itemsize * lengths, ends)
-    same = np.array_equal(clips["checksum"], np.fromiter(found, np.int64, n_clips))
+    spans = np.stack([ends - itemsize * lengths, ends], axis=1)
+    parts = range(0, n_clips, CLIPS_AT_ONCE)  # a task for each clip would take longer than its checksum
+    found = pool.map(lambda first: checksums(content, spans[first : first + CLIPS_AT_ONCE]), parts)
+    same = np.array_equal(clips["checksum"], np.concatenate(list(found)))
     return (DTYPES[itemsize], clips) if same else None
+
+
+def checksums(content: np.ndarray, spans: np.ndarray) -> np.ndarray:
+    """CRC-32 of parts (parts, 2) of bytes, from and to, (parts,) int64."""
+    return np.array([zlib.crc32(content[start:stop].data) for start, stop in spans.tolist()], np.int64)
 
 
 class DecodedClip(NamedTuple):

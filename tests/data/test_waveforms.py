@@ -3,6 +3,7 @@
 import os
 import pickle
 import shutil
+import time
 import zlib
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
@@ -18,7 +19,7 @@ import soundfile
 import torch
 
 from asd.data import bank_file, decoding
-from asd.data.bad_clips import BadClipsError, open_usable
+from asd.data.bad_clips import BadClipsError, clips_key, open_usable
 from asd.data.clips import ClipTable
 from asd.data.decoding import Decoding, read_waveform
 from asd.data.readers.contract import Reading
@@ -634,3 +635,32 @@ def test_another_decoding_is_another_bank(tmp_path: Path, other: Decoding) -> No
     make_set(tmp_path)
     bank = WaveformBank.open(scan_machine(tmp_path, "fan"), tmp_path / "cache", other, progress=False)
     assert bank.file != open_bank(tmp_path).file
+
+
+@pytest.mark.slow
+def test_sixty_thousand_decoded_clips_are_there_within_two_seconds(tmp_path: Path) -> None:
+    """Seconds of processor time from the table to the mapped samples; other processes do not count."""
+    n_clips, how = 60_000, Decoding(RATE, 100)
+    facts: dict[str, Any] = {"section": np.zeros(n_clips, np.int16), "domain": np.full(n_clips, "source")}
+    table = ClipTable(
+        machine="fan",
+        root=tmp_path,
+        path=np.array([f"dev_data/fan/train/section_00_source_train_normal_{n:05d}.wav" for n in range(n_clips)]),
+        split=np.full(n_clips, "train"),
+        label=np.full(n_clips, "normal"),
+        attributes=np.full(n_clips, ""),
+        size=np.ones(n_clips, np.int64),
+        mtime_ns=np.ones(n_clips, np.int64),
+        **facts,
+    )
+    file = tmp_path / f"fan-{clips_key(table, *how.identity)}.bank"
+    with open(file, "wb+") as target:
+        bank, clip = bank_file.BankWriter(target), bank_file.DecodedClip(samples(800), RATE, bytes(32))
+        for _ in range(n_clips):
+            bank.add(clip)
+        bank.finish()
+    begin = time.process_time()
+    found = WaveformBank.open(table, tmp_path, how, progress=False)
+    seconds = time.process_time() - begin
+    assert len(found) == n_clips
+    assert seconds < 2, f"{seconds:.2f} s"
