@@ -152,11 +152,12 @@ def test_own_recordings_have_the_rule_that_their_domains_allow(
     assert set(our_metrics()) == set(by_hand(table, "2021"))
     assert "rule of 2021" in capsys.readouterr().out
     path = RUN.scores("cosine") / "scores.csv"
-    write_scores(path, ScoreTable(**{**vars(table), "domain": np.full(len(table.clip), "unknown")}))
-    write_manifest(path.with_name("manifest.json"), {"scores.csv": path}, scorer={})
-    evaluate()
-    assert set(our_metrics()) == {(0, "both"), (1, "both")}
-    assert "rule of 2020" in capsys.readouterr().out
+    for domain in ("unknown", "none"):
+        write_scores(path, ScoreTable(**{**vars(table), "domain": np.full(len(table.clip), domain)}))
+        write_manifest(path.with_name("manifest.json"), {"scores.csv": path}, scorer={})
+        evaluate()
+        assert set(our_metrics()) == {(0, "both"), (1, "both")}
+        assert "rule of 2020" in capsys.readouterr().out
     with pytest.raises(ValueError, match="the edition own: a submission is of one year of the challenge"):
         make_submission(Order("main", RUN.system, "Lopez_IL_task2_1", part="dev", partial=True), Path("sub"))
 
