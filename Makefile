@@ -9,7 +9,7 @@ DEMO := experiment=demo
 WORKERS ?= $(shell nproc 2>/dev/null || echo 2)
 TESTS := $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
-.PHONY: help install demo smoke test test-ci test-slow bench check format wheel clean
+.PHONY: help install demo smoke test test-ci test-slow bench check docs format wheel clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -20,7 +20,7 @@ $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	  || { echo "Python 3.11 or newer is needed; PYTHON=/path/to/python3.11 make …"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --disable-pip-version-check -q -e '.[dev,dashboard,joblib,runtime,serve,slurm]' -c constraints.txt
+	$(BIN)/python -m pip install --disable-pip-version-check -q -e '.[dashboard,dev,docs,joblib,runtime,serve,slurm]' -c constraints.txt
 	@touch $@
 
 demo: install ## from nothing to a results table, on the simulated factory
@@ -51,6 +51,9 @@ check: install ## lint, format, types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+docs: install ## the site, build/site/index.html: without network, its links strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build -q
 
 format: install ## mends what lint and format can mend
 	$(BIN)/ruff check --fix .

@@ -88,7 +88,7 @@ def prepare_data(config: RunConfig) -> Reading:
 def identified(config: RunConfig, table: ClipTable) -> Method[Any]:
     """The method with the identity of its data and of code from outside, which count as part of the configuration."""
     code = code_identity(build_method(config).components)
-    data = config.data.model_copy(update={"fingerprint": table.fingerprint()})
+    data = config.data.model_copy(update={"fingerprint": table.fingerprint(), "edition": table.edition})
     return build_method(config.with_values(data=data, **({"code": code} if code else {})))
 
 

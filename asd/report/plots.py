@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from sklearn.metrics import roc_curve
 
+from asd.data.clips import NO_DOMAIN
 from asd.runs.scores import ScoreTable
 from asd.scoring.metrics import BOTH, OFFICIAL_MAX_FPR, UNKNOWN, MetricRow, Rule, members
 
@@ -197,7 +198,7 @@ def histograms(table: ScoreTable, threshold: float) -> Plot:
         mark = float(np.clip(threshold, edges[0], edges[-1]))
         beyond = "" if mark == threshold else f" {threshold:.3g}, beyond the edge"
         grid[i, j].axvline(mark, color=INK, linestyle=(0, (5, 2)), label=f"threshold{beyond}")
-        grid[i, j].set_title(f"section {section:02d}" + ("" if domain == UNKNOWN else f", {domain}"))
+        grid[i, j].set_title(f"section {section:02d}" + ("" if domain in (UNKNOWN, NO_DOMAIN) else f", {domain}"))
         grid[i, j].yaxis.set_major_locator(MaxNLocator(nbins=4, integer=True))
     add_legend(figure, list(grid.flat), n_columns=4)
     last = f" (the last bar holds all above {edges[-2]:.2g})" if test.score.max() > edges[-1] else ""

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from asd.data.clips import NO_DOMAIN
 from asd.runs.folder import RunFolder, find_runs
 from asd.runs.manifest import is_done, read_manifest
 from asd.runs.recorded import RecordedConfig
@@ -84,7 +85,7 @@ class ScoredRun:
 
 def rule_of(edition: str, table: ScoreTable) -> Rule:
     """The metric rule for the scores of one machine."""
-    known = (table.split == "test") & (table.domain != UNKNOWN)
+    known = (table.split == "test") & ~np.isin(table.domain, (UNKNOWN, NO_DOMAIN))
     return metric_rule(edition, has_domains=bool(known.any()))
 
 
