@@ -128,7 +128,7 @@ def test_the_reference_of_all_commands_is_up_to_date() -> None:
 
 @pytest.fixture
 def fan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A working directory with the tutorial's folder fan/: tones, the abnormal a third higher, a001 as long as a window."""
+    """A working directory with the tutorial's folder fan/: tones, the abnormal a third higher, a001 of a window."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("ASD_CACHE", raising=False)
     for state, letter, factor in (("normal", "n", 1.0), ("abnormal", "a", 1.3)):
