@@ -23,7 +23,11 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --disable-pip-version-check -q -e '.[dashboard,dev,docs,joblib,runtime,serve,slurm]' -c constraints.txt
 	@touch $@
 
-demo: install ## from nothing to a results table, on the simulated factory
+demo: install ## from nothing to a results page, on the simulated factory
+	@echo "1 train: simulated sound, then two networks, 90 steps each   most of the time"
+	@echo "2 fine-tune: both on three clips of the target domain, 30 steps   a third of that"
+	@echo "3 evaluate: embed and score 309 clips twice   half a minute"
+	@echo "4 report: the page   a quarter of a minute"
 	$(BIN)/python train.py -m $(DEMO)
 	$(BIN)/python finetune.py -m $(DEMO) trainer.max_steps=30 freeze=until_last_block
 	$(BIN)/python evaluate.py name=demo logmel_neighbour=true
