@@ -24,6 +24,7 @@ $(READY): pyproject.toml constraints.txt
 	@touch $@
 
 demo: install ## from nothing to a results page, on the simulated factory
+	@echo "four steps, 4 to 5 minutes in all on two recent cores (docs/log.md); every one says how long it has left:"
 	@echo "1 train: simulated sound, then two networks, 90 steps each   most of the time"
 	@echo "2 fine-tune: both on three clips of the target domain, 30 steps   a third of that"
 	@echo "3 evaluate: embed and score 309 clips twice   half a minute"
