@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from asd.system.entry import begun
-from asd.system.entry import begin
+from asd.system.entry import begin, begun
 from asd.system.memory import is_out_of_memory
 from asd.system.processes import start_time
 
