@@ -55,7 +55,7 @@ def add_score(
     """Adds `score`, of what `metavar` and `what` say."""
     parser = commands.add_parser("score", help="score recordings", description=score.__doc__)
     add_model(parser, metavar, what)
-    parser.add_argument("clips", type=Path, nargs="+", metavar="clip.wav")
+    parser.add_argument("clips", type=Path, nargs="+", metavar="clip.wav", help="recordings to score")
     parser.add_argument("--threshold", default="quantile=0.9", help=RULE)
     parser.add_argument("--hop", type=float, metavar="SECONDS", help="between scores, which per-day needs")
     parser.add_argument("--nearest", type=int, default=0, metavar="N", help="also the N nearest training clips")

@@ -31,10 +31,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 class Command(argparse.ArgumentParser):
-    """A command or a subcommand; every one that has options takes --quiet."""
+    """A command or a subcommand, described by the first paragraph of a docstring; all with options take --quiet."""
 
-    def __init__(self, **settings: Any) -> None:
-        super().__init__(**settings)
+    def __init__(self, *, description: str | None = None, **settings: Any) -> None:
+        super().__init__(description=(description or "").partition("\n\n")[0], **settings)
         quiet = "neither progress nor remarks, only results and mistakes"
         if "-" in self.prefix_chars:
             self.add_argument("--quiet", "-q", action="store_true", default=argparse.SUPPRESS, help=quiet)

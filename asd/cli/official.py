@@ -59,7 +59,9 @@ def add_submit(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--index", type=int, choices=(1, 2, 3, 4), default=1, help="which of the team's submissions (%(default)s)"
     )
-    parser.add_argument("--author", action="append", default=[], metavar="'First Last <email>, Institution'")
+    parser.add_argument(
+        "--author", action="append", default=[], metavar="'First Last <email>, Institution'", help="may be repeated"
+    )
     parser.set_defaults(command=submit_runs)
 
 

@@ -17,7 +17,7 @@ SCRIPTS = {
 def add(commands: Any) -> None:
     """Adds the commands; the words after them are Hydra's to read, so none begins an option of ours."""
     for name, summary in SCRIPTS.items():
-        parser = commands.add_parser(name, help=summary, add_help=False, prefix_chars="\0")
+        parser = commands.add_parser(name, help=summary, description=summary, add_help=False, prefix_chars="\0")
         parser.add_argument("words", nargs="*")
         parser.set_defaults(command=run, script=name)
 

@@ -13,7 +13,13 @@ INTERRUPTED = 128 + signal.SIGINT
 
 
 def begin() -> None:
-    """Prepares a process; before the imports that take time, because Ctrl-C in them is a traceback otherwise."""
+    """Prepares a process; before the imports that take time, because Ctrl-C in them is a traceback otherwise.
+
+    Raises:
+        SystemExit: The system is none that our locks and signals work on.
+    """
+    if os.name != "posix":
+        raise SystemExit("asd runs on Linux, macOS, and within WSL on Windows: its locks and orderly ends need POSIX")
     print_anything()
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that wait by spinning take other programs' cores
     if threading.current_thread() is threading.main_thread():

@@ -1,6 +1,7 @@
 """Methods that train nothing, and networks that stay as they start: runs like any other."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,12 +19,14 @@ from asd.features.temporal_pooling import pooled_log_mel
 from asd.inference.references import read_references
 from asd.launch.script import preflight
 from asd.report.collect import logmel_scores
+from asd.report.page.render import write_report
 from asd.runs.checkpoint import load_checkpoint
 from asd.runs.manifest import is_done
 from asd.runs.overview import survey
 from asd.runs.record import read_record
 from asd.runs.scores import read_scores
 from tests.support import jobs
+from tests.support.factory import RATE, tone
 from tests.support.wandb_files import recorded
 
 Job = Callable[..., Any]
@@ -174,3 +177,25 @@ def test_a_run_without_network_and_epochs_is_mirrored(workplace: Path, job: Job,
     trained, scored, table = recorded(Path("outputs"))
     assert trained.config["backbone_name"] == trained.config["input_name"] == ""
     assert (trained.history, scored.job_type, table.job_type) == ([], "evaluate", "ensemble")
+
+
+@pytest.mark.slow
+@pytest.mark.ci
+def test_two_folders_and_no_domain_from_training_to_the_page(workplace: Path) -> None:
+    for state, factor in (("normal", 1.0), ("abnormal", 1.3)):
+        for index in range(8):
+            path = Path("mine") / state / f"{index}.wav"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            soundfile.write(path, tone(400 * factor, 1.5, index), RATE)
+    words = ["data=folder", "data.root=mine", "machine=mine", "progress=false", "trainer.accelerator=cpu"]
+    run = train(preflight("train", [*words, "method=temporal_pooling"]).configs[0])
+    assert run.read_config()["data"]["edition"] == "own"
+    evaluate(preflight("evaluate", ["machine=mine", "progress=false", "accelerator=cpu"]).configs[0])
+    assert "rule of 2020" in Path("outputs/main/results/table2.md").read_text()
+    assert asd.load_run(run.path).score("mine/abnormal/0.wav").score > 0  # the name tells no section: there is one
+    pages = write_report(Path("outputs/main"), data=None, media_mb=1, scorer="cosine").parent
+    text = (pages / "mine--pooling1-mixture-s0--train.html").read_text()
+    assert "<option>none</option>" in text
+    assert 'class="sortable without-domains"' in text
+    assert re.search(r'<polyline points="0,(\d+) 1000,\1"/>', text)  # one piece is the whole clip
+    assert '<h2 id="sections">Sections</h2>' in (pages / "machine-mine.html").read_text()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from asd.system.entry import begun
+from asd.system.entry import begin, begun
 from asd.system.memory import is_out_of_memory
 from asd.system.processes import start_time
 
@@ -33,6 +33,12 @@ def test_ctrl_c_while_a_script_imports(module: str, tmp_path: Path) -> None:
         [sys.executable, "-c", code], cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, timeout=60
     )
     assert (ended.returncode, ended.stderr) == (130, "")
+
+
+def test_a_system_without_posix_is_told_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "name", "nt")
+    with pytest.raises(SystemExit, match="within WSL"):
+        begin()
 
 
 def test_ctrl_c_in_a_command(tmp_path: Path) -> None:

@@ -48,6 +48,8 @@ class Timeline:
 
     def points(self, pieces: Sequence[float], seconds: float | None) -> str:
         """The points of a polyline; without a duration the pieces are taken to be evenly spaced."""
+        if len(pieces) == 1:
+            return f"0,{self.height(pieces[0])} {WIDTH},{self.height(pieces[0])}"
         middles = self.middles(len(pieces), seconds)
         drawn = list(zip(middles, pieces, strict=True))[:: -(-len(pieces) // MAX_POINTS) or 1]
         return " ".join(f"{WIDTH * x:.0f},{self.height(score)}" for x, score in drawn)
