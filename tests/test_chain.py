@@ -1,4 +1,4 @@
-"""The whole chain, killed at random moments: the same commands, typed again, end with the same bytes."""
+"""The whole chain, killed or without power at any moment: the same commands, typed again, end in the same bytes."""
 
 import hashlib
 import multiprocessing
@@ -10,13 +10,21 @@ import sys
 import threading
 import time
 import zipfile
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
+
+from tests.support.power import Disk
 
 ROOT = Path(__file__).parents[1]
 FORKSERVER = multiprocessing.get_context("forkserver")
 FORKSERVER.set_forkserver_preload(["asd.experiment", "asd.evaluation", "asd.report.page.render", "asd.cli"])
+
+Disturbance = Callable[[], Callable[[], None]]  # begins in the process of the chain; gives what happens at its end
+NO_POWER = 77  # exit code
 
 SIZES = ["--sections", "2", "--source", "6", "--target", "2", "--test", "2"]
 TINY = ["name=k", "machine=fan", "data=folder", "data.root=d", "backbone=small", "batch_size=4", "trainer.max_steps=4"]
@@ -32,14 +40,13 @@ CHAIN = [
 ]
 
 
-def run_chain(place: Path, seconds: float | None, log: Path) -> None:
-    """All commands, one after the other, in this process; killed without warning after so many seconds."""
+def run_chain(place: Path, log: Path, disturb: Disturbance) -> None:
+    """All commands, one after the other, in this process, with something that disturbs them."""
     os.chdir(place)
     with open(log, "a") as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
-    if seconds is not None:
-        threading.Timer(seconds, os.kill, (os.getpid(), signal.SIGKILL)).start()
+    at_the_end = disturb()
     for name, *words in CHAIN:
         sys.argv = [name, *words]
         try:
@@ -54,12 +61,47 @@ def run_chain(place: Path, seconds: float | None, log: Path) -> None:
             code = stop.code if isinstance(stop.code, int) else 1
         if code:
             os._exit(code)
+    at_the_end()
     os._exit(0)
 
 
-def chain(place: Path, seconds: float | None, log: Path) -> int:
+def undisturbed() -> Callable[[], None]:
+    """Nothing happens."""
+    return lambda: None
+
+
+def killed_after(seconds: float) -> Callable[[], None]:
+    """Killed without warning after so many seconds."""
+    threading.Timer(seconds, os.kill, (os.getpid(), signal.SIGKILL)).start()
+    return lambda: None
+
+
+def without_power(n_operations: int | None, names_at_once: bool) -> Callable[[], None]:
+    """The power goes after so many flushes and renames, or, if None, when all is said to be done.
+
+    Args:
+        n_operations: How many.
+        names_at_once: Which disk of `Disk` it is.
+    """
+    disk = Disk(Path.cwd(), pytest.MonkeyPatch())
+
+    def lose() -> NoReturn:
+        lost = disk.drop_unflushed(names_at_once=names_at_once)
+        print(f"lost: {sorted(str(path.relative_to(disk.root)) for path in lost)}", flush=True)
+        os._exit(NO_POWER)
+
+    def at_the_end() -> None:
+        if n_operations is None:
+            lose()
+
+    disk.lose = lose
+    disk.stop_after(n_operations)
+    return at_the_end
+
+
+def chain(place: Path, log: Path, disturb: Disturbance = undisturbed) -> int:
     """Runs the chain in a process of its own; its exit code, negative for a signal."""
-    process = FORKSERVER.Process(target=run_chain, args=(place, seconds, log))
+    process = FORKSERVER.Process(target=run_chain, args=(place, log, disturb))
     process.start()
     process.join(300)
     assert process.exitcode is not None, "still running after five minutes"
@@ -95,11 +137,11 @@ def check(tmp_path: Path, n_kills: int, seed: int) -> None:
     whole.mkdir()
     killed.mkdir()
     started = time.monotonic()
-    assert chain(whole, None, log) == 0, log.read_text()[-2000:]
+    assert chain(whole, log) == 0, log.read_text()[-2000:]
     length = time.monotonic() - started
     moments, n_done = random.Random(seed), 0
     while n_done < n_kills:
-        code = chain(killed, moments.uniform(0.1, 0.6 * length), log)
+        code = chain(killed, log, partial(killed_after, moments.uniform(0.1, 0.6 * length)))
         if code == 0:  # it got through: the next kills meet a chain that begins anew
             assert digests(killed) == digests(whole)
             for name in ("outputs", "sub", "d"):
@@ -107,7 +149,7 @@ def check(tmp_path: Path, n_kills: int, seed: int) -> None:
             continue
         assert code == -signal.SIGKILL, log.read_text()[-2000:]
         n_done += 1
-    assert chain(killed, None, log) == 0, log.read_text()[-2000:]
+    assert chain(killed, log) == 0, log.read_text()[-2000:]
     assert digests(killed) == digests(whole)
     assert leftovers(killed) == []
 
@@ -121,3 +163,32 @@ def test_the_chain_survives_a_few_kills(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_the_chain_survives_forty_kills(tmp_path: Path) -> None:
     check(tmp_path, n_kills=40, seed=0)
+
+
+@pytest.mark.slow
+@pytest.mark.ci
+@pytest.mark.parametrize("names_at_once", [True, False])
+def test_nothing_of_a_finished_chain_is_lost_with_the_power(tmp_path: Path, names_at_once: bool) -> None:
+    place, log = tmp_path / "place", tmp_path / "log"
+    place.mkdir()
+    assert chain(place, log, partial(without_power, None, names_at_once)) == NO_POWER, log.read_text()[-2000:]
+    assert log.read_text().endswith("\nlost: []\n")
+
+
+@pytest.mark.slow
+def test_the_chain_survives_losses_of_power(tmp_path: Path) -> None:
+    """At any of its flushes and renames, on both disks; one after the other, until it gets through."""
+    whole, dark, log = tmp_path / "whole", tmp_path / "dark", tmp_path / "log"
+    whole.mkdir()
+    dark.mkdir()
+    assert chain(whole, log) == 0, log.read_text()[-2000:]
+    moments = random.Random(0)
+    for n_losses in range(24):
+        disturb = partial(without_power, moments.randrange(60), bool(n_losses % 2))
+        if (code := chain(dark, log, disturb)) == 0:
+            break
+        assert code == NO_POWER, log.read_text()[-2000:]
+    assert n_losses > 4
+    assert chain(dark, log) == 0, log.read_text()[-2000:]
+    assert digests(dark) == digests(whole)
+    assert leftovers(dark) == []

@@ -221,7 +221,6 @@ def put(path: Path, folder: Path, name: str, work: Path, replaceable: Collection
     try:
         work.mkdir(parents=True)
         shutil.copyfile(path, work / name)
-        folder.mkdir(parents=True, exist_ok=True)
         move(work, folder, [name], replaceable)
     finally:
         shutil.rmtree(work, ignore_errors=True)

@@ -9,7 +9,7 @@ import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
-from asd.system.files import open_own, sync_file, sync_folder
+from asd.system.files import make_folder, open_own, sync_file, sync_folder
 from asd.system.progress import Bar, progress
 
 CHUNK = 1 << 20
@@ -72,7 +72,7 @@ def fetch(url: str, path: Path, *, size: int, md5: str, line: Line) -> None:
         OSError: The server does not give it, the disk is full, or the bytes are twice not those of the record.
     """
     part = path.with_name(f"{path.name}.part")
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     for _ in range(2):
         fill(url, part, size, line)
         found = md5_of(part)

@@ -10,7 +10,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path, PurePosixPath
 
 from asd.data.sound_files import UNWRITABLE
-from asd.system.files import sync_file, sync_folder, sync_tree
+from asd.system.files import make_folder, sync_file, sync_folder, sync_tree
 
 MAX_RATIO = 20  # unpacked bytes to a byte of the archive; recordings have 1 to 2
 LITTER = ("__MACOSX", ".DS_Store", "Thumbs.db")
@@ -139,7 +139,7 @@ def move(work: Path, folder: Path, paths: Sequence[str], replaceable: Collection
             raise FileExistsError(f"{folder / path}: is there already with other content; move it away, then try again")
     for path in paths:
         target = folder / path
-        target.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(target.parent)
         if path in same:
             sync_file(target)
         else:

@@ -16,7 +16,7 @@ from asd.runs.folder import RunFolder
 from asd.runs.lock import HeldError, hold
 from asd.runs.status import read_status, write_status
 from asd.system.entry import begin, print_anything
-from asd.system.files import NoRoomError, open_own
+from asd.system.files import NoRoomError, make_folder, open_own
 from asd.system.interruption import interruptible
 from asd.system.memory import is_out_of_memory, make_room
 from asd.system.parent import die_with_parent
@@ -114,7 +114,7 @@ def logging_to(job: Job, slot: Slot) -> Iterator[TextIO]:
         SystemExit: It cannot be written.
     """
     try:
-        job.run.path.mkdir(parents=True, exist_ok=True)
+        make_folder(job.run.path)
         file = open_own(job.run.log, os.O_APPEND)
     except (OSError, ValueError) as error:
         with contextlib.suppress(OSError):

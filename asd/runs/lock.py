@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from asd.runs.folder import RunFolder
-from asd.system.files import alone, remove_leftovers, temporary_beside, write_json
+from asd.system.files import alone, make_folder, remove_leftovers, temporary_beside, write_json
 from asd.system.printable import one_line
 from asd.system.processes import machine_identity, pid_exists, read_text, start_time
 from asd.system.reading import read_json
@@ -124,7 +124,7 @@ def hold(run: RunFolder) -> Iterator["Lock"]:
         HeldError: Another process works on it; the message says which.
     """
     lock = Lock(run, this_process())
-    run.path.mkdir(parents=True, exist_ok=True)
+    make_folder(run.path)
     with alone(run.claim):
         other = holder_of(run)
         if other:

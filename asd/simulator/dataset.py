@@ -24,7 +24,7 @@ from asd.data.clips import MACHINES
 from asd.simulator.oscillators import N_SAMPLES, RATE
 from asd.simulator.recording import HIDDEN_LABELS, Recording, render, site
 from asd.system.cores import n_cores
-from asd.system.files import remove_leftovers, write_bytes, write_csv, write_json
+from asd.system.files import make_folder, remove_leftovers, write_bytes, write_csv, write_json
 from asd.system.parent import follow_parent
 from asd.system.progress import say, track
 from asd.system.reading import read_json
@@ -205,7 +205,7 @@ def missing(root: Path, machine: str, sizes: Sizes) -> Iterator[tuple[Path, Reco
     for relative, clip in clips(machine, sizes):
         path = root / relative
         if path.parent not in there:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(path.parent)
             remove_leftovers(path.parent, below=False)
             there[path.parent] = {entry.name: entry.stat().st_size for entry in os.scandir(path.parent)}
         if there[path.parent].get(path.name) != CLIP_BYTES:
@@ -246,7 +246,6 @@ def write_attributes(root: Path, machine: str, sizes: Sizes) -> None:
         if "_".join(words) in name:
             rows.setdefault(root / folder / f"attributes_{clip.section:02d}.csv", []).append((path, *words))
     for file, lines in rows.items():
-        file.parent.mkdir(parents=True, exist_ok=True)
         write_csv(file, ("file_name", "d1p", "d1v", "d2p", "d2v", "d3v"), lines)
 
 

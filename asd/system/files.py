@@ -43,7 +43,7 @@ def replacing(path: Path) -> Iterator[Path]:
     temporary = temporary_beside(path)
     try:
         with saying_what_is_free(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(path.parent)
             yield temporary
             sync_file(temporary)
             os.replace(temporary, path)
@@ -62,7 +62,7 @@ def replacing_folder(path: Path) -> Iterator[Path]:
         NoRoomError: The disk is full; the folder that was there before is whole.
     """
     with saying_what_is_free(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         remove_leftovers(path.parent, path.name, below=False)
         temporary = temporary_beside(path)
         temporary.mkdir()
@@ -121,6 +121,14 @@ def sync_file(path: Path) -> None:
 def sync_folder(folder: Path) -> None:
     """Makes a new name in a folder survive a loss of power."""
     sync_file(folder)
+
+
+def make_folder(folder: Path) -> None:
+    """Makes a folder, and those above it, unless they are there; their names survive a loss of power."""
+    if not folder.is_dir():
+        make_folder(folder.parent)
+        folder.mkdir(exist_ok=True)
+        sync_folder(folder.parent)
 
 
 def sync_tree(folder: Path) -> None:
@@ -200,7 +208,7 @@ def alone(path: Path) -> Iterator[None]:
     Raises:
         ValueError: Something else is there, or the file system has no locks.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     with open_own(path, 0) as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX)
@@ -221,10 +229,13 @@ def append_line(path: Path, line: str) -> None:
     Raises:
         NoRoomError: The disk is full; part of the line may stand at the end of the file.
     """
+    is_new = not path.exists()
     with saying_what_is_free(path), open_own(path, os.O_APPEND) as file:
         file.write(f"{line}\n".encode())
         file.flush()
         os.fsync(file.fileno())
+    if is_new:
+        sync_folder(path.parent)
 
 
 def write_bytes(path: Path, content: bytes) -> None:
