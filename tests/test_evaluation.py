@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 from sklearn.metrics import roc_auc_score
 
@@ -99,6 +100,24 @@ def test_a_recording_of_any_name_needs_its_section(evaluated: RunFolder, capsys:
     assert "nowhere.wav" in capsys.readouterr().err
     assert cli(["score", "outputs/main", "humming.wav"]) == 2
     assert "is no finished run" in capsys.readouterr().err
+
+
+def test_a_recording_of_a_day_is_refused(evaluated: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    soundfile.write("day.wav", np.zeros(33, np.int16), 16_000)
+    monkeypatch.setattr("asd.inference.detector.MOST_SAMPLES", 32)
+    with pytest.raises(ValueError, match=r"day\.wav: 0\.0 s of sound; at most 0\.0 s are taken as one clip\. Cut it"):
+        asd.load_run(evaluated.path).score("day.wav", 0)
+
+
+def test_scoring_many_recordings_shows_how_far_it_came(
+    evaluated: RunFolder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each score stands there as soon as it is known."""
+    clips = [str(path) for path in sorted(Path("data").rglob("*.wav"))[:2]]
+    assert cli(["score", str(RUN), *clips, "no.wav", "--section", "0"]) == 1
+    printed = capsys.readouterr()
+    assert [line.split("\t")[1] for line in printed.out.splitlines()] == clips
+    assert "scoring: 2 clips" in printed.err
 
 
 def test_an_unscored_run_says_what_to_type(trained: RunFolder) -> None:

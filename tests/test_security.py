@@ -247,16 +247,16 @@ def test_checkpoints_come_from_local_paths(run: RunFolder, job: Job, url: str) -
 @pytest.mark.parametrize("write", [evil_arrays, evil_pickle, evil_yaml, lambda path: path.write_bytes(b"PK\x03\x04")])
 def test_malicious_references_are_refused(run: RunFolder, write: Callable[[Path], Any]) -> None:
     write(run.references)
-    with pytest.raises(ValueError, match=r"references\.npz cannot be read as references"):
+    with pytest.raises(ValueError, match=r"references\.npz: .*: run evaluate\.py"):
         read_references(run.references)
     vouch(run)
-    with pytest.raises(ValueError, match=r"references\.npz cannot be read as references"):
+    with pytest.raises(ValueError, match=r"references\.npz: .*: run evaluate\.py"):
         asd.load_run(run.path)
 
 
 def test_references_with_other_arrays_are_refused(run: RunFolder) -> None:
     np.savez(run.references, unit=np.zeros((1, 2)), surprise=np.zeros(1))
-    with pytest.raises(ValueError, match="cannot be read as references"):
+    with pytest.raises(ValueError, match=r"references\.npz: .*: run evaluate\.py"):
         read_references(run.references)
 
 
@@ -358,7 +358,7 @@ def test_a_scorers_name_stays_in_the_run(run: RunFolder, scorer: str) -> None:
 def test_archives_of_weights_cannot_name_files(run: RunFolder) -> None:
     with zipfile.ZipFile(run.references, "w") as archive:
         archive.writestr("../../escaped.npy", b"x")
-    with pytest.raises(ValueError, match="cannot be read as references"):
+    with pytest.raises(ValueError, match=r"references\.npz: .*: run evaluate\.py"):
         read_references(run.references)
     assert not list(Path().rglob("escaped*"))
 

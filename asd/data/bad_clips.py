@@ -5,7 +5,6 @@ so that they are decoded once and the next opening leaves out the same clips and
 """
 
 import hashlib
-import json
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from asd.data.readers.contract import Reader, Reading
 from asd.data.sound_files import first_few
 from asd.system.files import write_json
 from asd.system.progress import say
+from asd.system.reading import read_json
 
 OnBadClip = Literal["error", "skip"]
 REST = "asd data describe DIR --json lists all; data.on_bad_clip=skip lists them in skipped.csv"
@@ -182,9 +182,7 @@ def changed_ns(path: str) -> int:
 def read_verdict(file: Path, table: ClipTable) -> dict[str, str] | None:
     """The unusable clips that an earlier opening found; None where there was none, or its list is damaged."""
     try:
-        found = json.loads(file.read_text(encoding="utf-8"))
+        found = read_json(file, dict[str, str])
     except (OSError, ValueError):
         return None
-    if not isinstance(found, dict) or not set(found) <= {*table.path.tolist(), *table.clip_names.tolist()}:
-        return None
-    return {str(path): str(why) for path, why in found.items()}
+    return found if set(found) <= {*table.path.tolist(), *table.clip_names.tolist()} else None

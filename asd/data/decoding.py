@@ -14,6 +14,7 @@ import soundfile
 
 from asd.data.clips import WHOLE
 from asd.data.containers import open_whole
+from asd.system.amounts import duration
 
 FULL_SCALE = 32768
 FRAMES_AT_ONCE = 1 << 20  # of a long recording: its other channels are never held as a whole
@@ -35,12 +36,14 @@ class Decoding:
         min_samples: Fewest samples of a waveform.
         channel: What is used of a recording with several channels: their "mean", one by its number from 0, or "error".
         resample: Whether recordings of other rates are resampled (soxr, quality VHQ), instead of refused.
+        max_samples: Most samples of a recording that is decoded at all; None: any number.
     """
 
     sample_rate: int
     min_samples: int
     channel: Channel = "error"
     resample: bool = False
+    max_samples: int | None = None
 
     @property
     def identity(self) -> tuple[object, ...]:
@@ -99,13 +102,12 @@ def read_waveform(
 
 def read_clip(path: Path, decoding: Decoding) -> np.ndarray:
     """`read_waveform` with what a run asks of its recordings."""
-    return read_waveform(
-        path,
-        sample_rate=decoding.sample_rate,
-        min_samples=decoding.min_samples,
-        channel=decoding.channel,
-        resample=decoding.resample,
-    )
+    try:
+        samples = read_recording(path, decoding).samples
+        check_waveform(samples, decoding.min_samples)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+    return samples
 
 
 def from_array(samples: np.ndarray, sample_rate: int, decoding: Decoding) -> np.ndarray:
@@ -152,6 +154,7 @@ def read_recording(path: Path, decoding: Decoding) -> Recording:
             rate, promised = sound.samplerate, sound.frames
             if promised >= UNKNOWN_FRAMES:
                 raise ValueError("its header does not say how long it is (FLAC from a pipe); write it to a file anew")
+            check_length(promised / rate, decoding)
             samples = read_channel(sound, decoding.channel)
     except (OSError, soundfile.SoundFileError) as error:
         raise ValueError(f"cannot be read as sound ({error})") from None
@@ -175,6 +178,16 @@ def check_format(sample_rate: int, n_channels: int, decoding: Decoding) -> None:
         raise ValueError(
             f"{sample_rate} Hz, expected {decoding.sample_rate} Hz: data.sample_rate=resample converts it; "
             + lost_by_resampling(sample_rate, decoding.sample_rate)
+        )
+
+
+def check_length(seconds: float, decoding: Decoding) -> None:
+    """Raises ValueError where a recording is longer than its caller has memory for."""
+    if decoding.max_samples is not None and seconds * decoding.sample_rate > decoding.max_samples:
+        longest = decoding.max_samples / decoding.sample_rate
+        raise ValueError(
+            f"{duration(seconds)} of sound; at most {duration(longest)} are taken as one clip. Cut it into clips as "
+            f"long as those of the training: ffmpeg -i FILE -f segment -segment_time 10 clip-%05d.wav"
         )
 
 

@@ -4,7 +4,6 @@ Scores, decisions and ground truth have the same form: no header, one line `name
 one section and domain (2021), one section (2022 and later) or one machine ID (2020).
 """
 
-import csv
 import math
 import re
 from collections.abc import Collection, Iterable, Mapping
@@ -13,6 +12,7 @@ from typing import Literal, NamedTuple
 
 from asd.scoring.metrics import BOTH, Rule
 from asd.system.files import csv_text, write_text
+from asd.system.reading import read_rows
 
 Kind = Literal["anomaly_score", "decision_result", "ground_truth"]
 
@@ -110,10 +110,9 @@ def read_file(path: Path, key: Key, rule: Rule, problems: list[str], *, whole: b
     """The rows of a file as name → value; `whole`: 0 and 1 are the only values. Every bad row is a problem."""
     values: dict[str, float] = {}
     try:
-        with open(path, newline="", encoding="utf-8") as file:
-            rows = [row for row in enumerate(csv.reader(file), start=1) if row[1]]
-    except (UnicodeDecodeError, csv.Error) as error:
-        problems.append(f"{path}: not a CSV file ({error})")
+        rows = [row for row in enumerate(read_rows(path), start=1) if row[1]]
+    except ValueError as error:
+        problems.append(str(error))
         return values
     if not rows:
         problems.append(f"{path}: no rows")

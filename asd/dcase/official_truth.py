@@ -1,12 +1,12 @@
 """The ground truth of test clips: the organisers' CSV files, a folder of the data set, or the clips' own names."""
 
-import csv
 from collections.abc import Collection
 from pathlib import Path
 from typing import NamedTuple
 
 from asd.dcase.official_files import Key, Values, listing, parse_clip, read_values
 from asd.scoring.metrics import BOTH, Rule
+from asd.system.reading import read_rows
 
 LABELS = ("normal", "anomaly")  # 0 and 1
 DOMAINS = ("source", "target")  # 0 and 1
@@ -104,14 +104,13 @@ def _listed(path: Path, problems: list[str]) -> Truth:
     """The list of 2020: a line with a machine alone, then `name,original name,label` for each of its clips."""
     truth: Truth = {}
     machine = ""
-    with open(path, newline="", encoding="utf-8") as file:
-        for line, row in enumerate(csv.reader(file), start=1):
-            if len(row) == 1:
-                machine = row[0].strip()
-            elif row:
-                try:
-                    name, label = row[0].strip(), LABELS[("0", "1").index(row[2].strip())]
-                    truth.setdefault(Key(machine, parse_clip(name, "2020").section), {})[name] = Known(BOTH, label)
-                except (ValueError, IndexError):
-                    problems.append(f"{path}, line {line}: {','.join(row)!r} is not name,original name,0 or 1")
+    for line, row in enumerate(read_rows(path), start=1):
+        if len(row) == 1:
+            machine = row[0].strip()
+        elif row:
+            try:
+                name, label = row[0].strip(), LABELS[("0", "1").index(row[2].strip())]
+                truth.setdefault(Key(machine, parse_clip(name, "2020").section), {})[name] = Known(BOTH, label)
+            except (ValueError, IndexError):
+                problems.append(f"{path}, line {line}: {','.join(row)!r} is not name,original name,0 or 1")
     return truth

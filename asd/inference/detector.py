@@ -23,6 +23,7 @@ from asd_runtime.model_file import DOMAINS, Domain, Section, TailQuantiles
 from asd_runtime.verdict import DEFAULT_RULE, ClipScore, Threshold, find_threshold, share_below
 
 Sound = str | Path | NDArray[np.generic]
+MOST_SAMPLES = 30 * 60 * 16_000  # of a recording: half an hour at 16 kHz takes 1.6 GB with the report's input
 N_NEAREST = 3  # training clips of an explanation
 ALL_SECTIONS = -1  # a recording of unknown section, by a method that has no sections
 
@@ -186,7 +187,7 @@ class Detector:
             ValueError: They are unusable, or an array without its rate.
         """
         if isinstance(sound, str | Path):
-            return read_clip(Path(sound), self.method.decoding)
+            return read_clip(Path(sound), replace(self.method.decoding, max_samples=MOST_SAMPLES))
         if sample_rate is None:
             raise ValueError(f"an array needs its sample_rate: {self.method.sample_rate} Hz are expected")
         return from_array(sound, sample_rate, self.method.decoding)

@@ -1,6 +1,5 @@
 """references.npz: the features of a run's training pieces, with which any recording can be scored."""
 
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from torch import Tensor
 
 from asd.data.clips import ClipTable
 from asd.scoring.scorer import NO_REFERENCE, ClipPieces
+from asd.system.arrays import read_arrays
 from asd.system.files import replacing
 
 
@@ -72,10 +72,8 @@ def read_references(path: Path) -> StoredReferences:
     Raises:
         ValueError: The file is missing or damaged.
     """
+    shapes = {"unit": (2, "f"), "clip": (1, "iu"), "path": (1, "U"), "section": (1, "iu"), "is_source": (1, "b")}
     try:
-        with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
-            return StoredReferences(**arrays)
-    except (OSError, ValueError, TypeError, AttributeError, zipfile.BadZipFile) as error:
-        raise ValueError(
-            f"{path} cannot be read as references ({error}): run evaluate.py with overwrite=true"
-        ) from None
+        return StoredReferences(**read_arrays(path, shapes))
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{error}: run evaluate.py with overwrite=true") from None

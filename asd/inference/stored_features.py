@@ -1,7 +1,6 @@
 """Features of all clips of a run, kept in the cache: another scorer needs neither the network nor the sound again."""
 
 import json
-import zipfile
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ import torch
 from torch import Tensor
 
 from asd.runs.folder import RunFolder
+from asd.system.arrays import read_arrays
 from asd.system.files import replacing
 from asd.system.progress import say
 
@@ -53,13 +53,12 @@ class FeatureStore:
         if not self.path.is_file():
             return None
         try:
-            with open(self.path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
-                if str(arrays["identity"]) != self.text:
-                    return None
-                n_pieces = arrays["n_pieces"].tolist()
-                return list(torch.from_numpy(arrays["features"]).split(n_pieces))
-        except (OSError, ValueError, KeyError, RuntimeError, TypeError, EOFError, zipfile.BadZipFile) as error:
-            say(f"{self.path} cannot be read ({error}): its features are computed again")
+            arrays = read_arrays(self.path, {"identity": (0, "U"), "n_pieces": (1, "iu"), "features": (2, "f")})
+            if str(arrays["identity"]) != self.text:
+                return None
+            return list(torch.from_numpy(arrays["features"]).split(arrays["n_pieces"].tolist()))
+        except (OSError, ValueError, RuntimeError) as error:  # RuntimeError: the numbers do not add up
+            say(f"{error}: its features are computed again")
             return None
 
     def write(self, features: list[Tensor]) -> None:

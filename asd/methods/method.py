@@ -24,6 +24,7 @@ from asd.config.upgrade import upgrade
 from asd.data.clips import ClipTable
 from asd.data.decoding import Decoding
 from asd.runs.folder import RunFolder
+from asd.system.printable import one_line
 
 if TYPE_CHECKING:
     import torch
@@ -245,7 +246,10 @@ def read_run_config(values: Mapping[str, Any], source: Path, trust: Iterable[str
     Raises:
         ValueError: It names other code, or does not hold a configuration of this version.
     """
-    values = upgrade(values)
+    try:
+        values = upgrade(values)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{source}: no configuration of a run ({one_line(error)})") from None
     for key, value in values.items():
         refuse_interpolations(value, f"{source}: {key}")
         for target in targets_in(value):

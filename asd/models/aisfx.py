@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from asd.models.backbone import Backbone, check_sizes
+from asd.system.arrays import load_tensors
 
 WIDTH = 64  # channels of the first block; doubled by each one after it
 N_BLOCKS = 4
@@ -118,7 +119,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     allowed: list[Any] = [(scalar, "numpy.core.multiarray.scalar"), np.dtype, np.dtypes.Int64DType]
     try:
         with torch.serialization.safe_globals(allowed):
-            weights, _ = torch.load(path, map_location="cpu", weights_only=True)
+            weights, _ = load_tensors(path)
         own = {name.removeprefix(PREFIX): value for name, value in weights.items() if name.startswith(PREFIX)}
         turned = {name: value.mT.contiguous() if value.ndim == 4 else value for name, value in own.items()}
         weights = {f"block{name}": value for name, value in turned.items()}

@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+
+from asd.system.arrays import load_arrays, load_tensors
 
 ARRAYS_OF_BLOCK = 6  # kernel, bias, gamma, beta, moving mean, moving variance
 
@@ -33,18 +34,16 @@ def load_weights(network: nn.Module, path: Path) -> None:
     """
     try:
         if path.suffix == ".npz":
-            with np.load(path, allow_pickle=False) as arrays:
-                state = dense_state([arrays[f"arr_{number}"] for number in range(len(arrays.files))])
+            arrays = load_arrays(path)
+            state = dense_state([arrays[f"arr_{number}"] for number in range(len(arrays))])
         else:
-            state = torch.load(path, map_location="cpu", weights_only=True)
+            state = load_tensors(path)
         network.load_state_dict(state)
-    except (OSError, EOFError, BadZipFile, KeyError, ValueError, RuntimeError, TypeError, AttributeError) as error:
+    except (OSError, KeyError, ValueError, RuntimeError, TypeError, AttributeError) as error:
         raise ValueError(
             f"weights={path} does not fit: {error}. Give np.savez(FILE.npz, *model.get_weights()) of the organisers' "
             f"autoencoder, or a state dict with the names {', '.join(list(network.state_dict())[:7])}, …"
         ) from None
-    except Exception as error:  # what torch.load raises for files that are no weights at all
-        raise ValueError(f"weights={path} cannot be loaded: {error}") from None
 
 
 def dense_state(arrays: Sequence[np.ndarray]) -> dict[str, Tensor]:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from asd.data.clips import file_of
 from asd.runs.scores import ScoreTable
 from asd.scoring.thresholds import Threshold, train_percentile
+from asd.system.arrays import read_arrays
 
 N_WORST = 3  # misses, and false alarms, of a section
 N_NEAREST = 2  # training clips to listen to beside one
@@ -45,14 +46,24 @@ class Pieces:
 
 
 def read_pieces(scores: Path) -> Pieces | None:
-    """The pieces of a folder of scores; None where the scorer keeps none."""
+    """The pieces of a folder of scores; None where the scorer keeps none.
+
+    Raises:
+        ValueError: The file is damaged.
+    """
     path = scores / "pieces.npz"
     if not path.is_file():
         return None
-    with np.load(path, allow_pickle=False) as arrays:
-        none = np.zeros((len(arrays["clip"]), 0), np.int64)
-        embedding = unit(arrays["embedding"]) if "embedding" in arrays else None
-        return Pieces(arrays["score"], arrays["clip"], arrays.get("nearest", none), arrays["path"], embedding)
+    arrays = read_arrays(
+        path, {"score": (1, "f"), "clip": (1, "iu"), "path": (1, "U")}, {"nearest": (2, "iu"), "embedding": (2, "f")}
+    )
+    score, clip, clips = arrays["score"], arrays["clip"], arrays["path"]
+    nearest = arrays.get("nearest", np.zeros((len(clip), 0), np.int64))
+    embedding = unit(arrays["embedding"]) if "embedding" in arrays else None
+    is_whole = len(score) == len(clip) == len(nearest) and (embedding is None or len(embedding) == len(clips))
+    if not is_whole or any(rows.size and not -1 <= rows.min() <= rows.max() < len(clips) for rows in (clip, nearest)):
+        raise ValueError(f"{path}: its arrays do not fit together; run evaluate.py with overwrite=true")
+    return Pieces(score, clip, nearest, clips, embedding)
 
 
 def unit(vectors: NDArray[np.floating]) -> NDArray[np.float64]:

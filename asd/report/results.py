@@ -1,12 +1,12 @@
 """What was measured under one name, as data: systems with their metrics, the rule of each machine, remarks."""
 
-import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from asd.report.published import REPORT_DATA
 from asd.scoring.metrics import RULE_TEXT, MetricRow, Rule, machine_row, official_score
+from asd.system.reading import read_json, shaped
 
 VERSION = 1  # of results.json
 NAME = "results.json"
@@ -128,10 +128,9 @@ def read_results(folder: Path) -> Results:
     if not path.is_file():
         raise ValueError(f"{folder.parent}: not evaluated yet, there is no {path.name}; {remedy}")
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        if content.pop("version") != VERSION:
-            raise ValueError("of another version")
-        systems = [System(**{**one, "rows": [MetricRow(**row) for row in one["rows"]]}) for one in content["systems"]]
-        return Results(**{**content, "systems": systems})
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise ValueError(f"{path}: no results that can be read ({error}); {remedy} anew") from None
+        content = read_json(path, dict[str, Any])
+        if content.get("version") != VERSION:
+            raise ValueError(f"{path}: not version {VERSION} of the results")
+        return shaped(content, Results, str(path))
+    except ValueError as error:
+        raise ValueError(f"{error}; {remedy} anew") from None

@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import torch
 from torch import nn
 
 from asd.runs.folder import RunFolder
+from asd.system.arrays import load_tensors
 from asd.system.progress import say
 
 FORMAT = 1
@@ -27,11 +27,12 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
             damaged = archive.testzip()
         if damaged:
             raise ValueError(f"{damaged} does not match its checksum")
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # zipfile and torch fail in many ways; all of them mean the file is unusable
+    except Exception as error:  # zipfile fails in many ways; all of them mean the file is unusable
         raise ValueError(f"{path} cannot be loaded: {error}") from None
+    checkpoint = load_tensors(path)
     about = checkpoint.get("asd") if isinstance(checkpoint, dict) else None
-    if not isinstance(about, dict) or about.get("format") != FORMAT:
+    is_ours = isinstance(about, dict) and about.get("format") == FORMAT
+    if not is_ours or not isinstance(checkpoint.get("state_dict"), dict):
         raise ValueError(f"{path} is no checkpoint of this project (format {FORMAT})")
     return with_present_names(checkpoint)
 

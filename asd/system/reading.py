@@ -172,6 +172,19 @@ def contents(holder: Any) -> Sequence[Any]:
     return holder if isinstance(holder, list) else ()
 
 
+def read_rows(path: Path) -> list[list[str]]:
+    """The lines of a CSV file without a head, as cells; the n-th is line n, empty where it is.
+
+    Raises:
+        ValueError: It is none.
+    """
+    reader = csv.reader(io.StringIO(read_text(path), newline=""))
+    try:
+        return list(reader)
+    except csv.Error as error:
+        raise ValueError(f"{path}, line {reader.line_num}: not CSV ({error})") from None
+
+
 def read_csv(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
     """The rows of a CSV file that has these columns.
 

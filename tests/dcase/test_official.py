@@ -120,7 +120,7 @@ N0, N2 = "section_00_source_test_normal_0000.wav", "section_00_source_test_norma
         (change(FAN, f"{N0},", f"{N0},nan\n{N2},much\n"), [rf"{N0}: the score is nan", r"'much' is no number"]),
         (lambda run: (run / FAN).write_text("file,score\n"), [r"line 1: 'file' is not the name of a test clip"]),
         (lambda run: (run / FAN).write_text(""), [r"no rows"]),
-        (lambda run: (run / FAN).write_bytes(b"\xff\xfe"), [r"not a CSV file"]),
+        (lambda run: (run / FAN).write_bytes(b"\xff\xfe"), [r"invalid UTF-8 at byte 0"]),
         (lambda run: (run / FAN).unlink(), [r"fan section 00 source: no file of scores", r"decisions without a file"]),
         (lambda run: (run / FAN.replace("anomaly_score", "decision_result")).unlink(), [r"no file of decisions"]),
         (change(FAN, "section_00", "section_01"), [r"section_01_source_test_normal_0000.wav does not belong to fan"]),

@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 
 from asd.cli import main as cli
+from asd.report.clips import read_pieces
 from asd.report.page import tables
 from asd.report.page.load import read_grid
 from asd.report.page.names import clip_slug, machine_page, slug, system_page
 from asd.report.page.render import write_report
+from asd.runs.folder import RunFolder
 from tests.support.grid_files import CONFIG, TRAIN, TUNED, make_grid, make_run, write_pieces, write_results
 
 
@@ -149,7 +151,7 @@ def test_a_grid_without_results_says_what_to_type(single: Path) -> None:
     results = single / "results" / "results.json"
     for text in ("[]", "{", '{"version": 0}', '{"version": 1, "data": 3}', "[" * 100_000):
         results.write_text(text)
-        with pytest.raises(ValueError, match=r"results\.json: no results that can be read .*name=single makes it anew"):
+        with pytest.raises(ValueError, match=r"results\.json: .*name=single makes it anew"):
             read_grid(single)
     results.unlink()
     with pytest.raises(ValueError, match=r"not evaluated yet, .*python evaluate\.py name=single makes it"):
@@ -241,3 +243,41 @@ def test_runs_scored_before_embeddings_were_kept_have_no_map(single: Path) -> No
     manifest.write_text('{"files": {}, "scorer": {"stride": 16}}')
     page = write_report(single, data=None, media_mb=0, scorer="cosine").with_name("pump--net-512x32-s0--train.html")
     assert "gets them by python evaluate.py name=single overwrite=true." in page.read_text()
+
+
+@pytest.mark.parametrize("key", ["data", "input", "backbone", "seed", "name"])
+@pytest.mark.parametrize("value", [None, [], {}, "${x}"])
+def test_an_odd_configuration_names_its_file(single: Path, key: str, value: object) -> None:
+    if (key, value) == ("name", "${x}"):
+        pytest.skip("a name like any other")
+    run = RunFolder(single / "pump" / TRAIN)
+    run.write_config(run.read_config() | {key: value})
+    with pytest.raises(ValueError, match=rf"config\.yaml: {key}"):
+        write_report(single, data=None, media_mb=0, scorer="cosine")
+
+
+@pytest.mark.parametrize("text", ["trainer: {}", "method: []", "optimizer: 5", "a: [", "[" * 1000, "\udcff"])
+def test_a_configuration_of_another_shape_names_its_file(single: Path, text: str) -> None:
+    (single / "pump" / TRAIN / "config.yaml").write_text(text, errors="surrogateescape")
+    with pytest.raises(ValueError, match=r"config\.yaml: "):
+        write_report(single, data=None, media_mb=0, scorer="cosine")
+
+
+@pytest.mark.parametrize(
+    "arrays", [{"clip": [0, 99]}, {"score": [0.5]}, {"nearest": [[7], [10_000]]}, {"path": [1, 2]}]
+)
+def test_pieces_that_do_not_fit_together_name_their_file(tmp_path: Path, arrays: dict[str, list]) -> None:
+    whole = {"score": [0.1, 0.2], "clip": [0, 1], "path": ["a", "b"], "nearest": [[1], [-1]]}
+    np.savez(tmp_path / "pieces.npz", **whole)
+    assert read_pieces(tmp_path) is not None
+    np.savez(tmp_path / "pieces.npz", **whole | arrays)
+    with pytest.raises(ValueError, match=r"pieces\.npz: "):
+        read_pieces(tmp_path)
+
+
+@pytest.mark.parametrize("scorer", ["5", "[]", '"x"'])
+def test_an_odd_manifest_of_scores_names_its_file(single: Path, scorer: str) -> None:
+    run = read_grid(single).runs[0]
+    (run.folder.scores("cosine") / "manifest.json").write_text(f'{{"files": {{}}, "scorer": {scorer}}}')
+    with pytest.raises(ValueError, match=r"manifest\.json: scorer"):
+        write_report(single, data=None, media_mb=0, scorer="cosine")

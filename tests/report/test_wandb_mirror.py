@@ -143,10 +143,14 @@ def test_a_training_goes_on_whatever_wandb_does(
     assert f"W&B failed ({error}): going on without it. {run.metrics} has everything: asd wandb sync" in said
 
 
-def test_a_disabled_wandb_leaves_nothing(workplace: Path, job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_disabled_wandb_leaves_nothing_and_names_no_folder(
+    workplace: Path, job: Job, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setenv("WANDB_MODE", "disabled")
     train(job("train", "logger=wandb"))
     assert recorded(Path("outputs")) == []
+    said = [line for line in capsys.readouterr().out.splitlines() if line.startswith("W&B")]
+    assert said == ["W&B: fan/small-512x32-s0/train is not recorded (WANDB_MODE=disabled)"]
 
 
 def test_epochs_that_wandb_has_are_not_sent_again(monkeypatch: pytest.MonkeyPatch, workplace: Path, job: Job) -> None:

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from asd.system.arrays import read_arrays
-from asd.system.reading import MOST_YAML, read_csv, read_json, read_json_lines, read_yaml
+from asd.system.arrays import load_arrays, load_tensors, read_arrays
+from asd.system.reading import MOST_YAML, read_csv, read_json, read_json_lines, read_rows, read_yaml
 
 DEEP = 100_000
 
@@ -95,6 +95,33 @@ def test_arrays_of_another_shape_name_their_file(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"references\.npz: .*holds Python objects") as caught:
         read_arrays(path, {"unit": (1, "f")})
     assert "unsafe" not in str(caught.value)
+    np.savez(path, unit=np.zeros((2, 3)), few=np.zeros(1))
+    assert read_arrays(path, {"unit": (2, "f")}, {"more": (1, "f")}).keys() == {"unit"}
+    with pytest.raises(ValueError, match=r"references\.npz: few is 1-dim"):
+        read_arrays(path, {"unit": (2, "f")}, {"few": (2, "f")})
+    with open(path, "wb") as file:
+        np.save(file, np.zeros(3))
+    with pytest.raises(ValueError, match=r"references\.npz: not a whole .*a single array"):
+        load_arrays(path)
     path.write_bytes(b"PK\x03\x04")
     with pytest.raises(ValueError, match=r"references\.npz: not a whole"):
         read_arrays(path, {"unit": (1, "f")})
+
+
+@pytest.mark.parametrize("content", [b"", b"PK", b"\x80\x02c__builtin__\neval\n.", b"\x80\x04" + b"(" * 100])
+def test_weights_of_another_shape_name_their_file(tmp_path: Path, content: bytes) -> None:
+    """Torch's own words advise to load what it refuses without its check."""
+    path = tmp_path / "last.ckpt"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"last\.ckpt cannot be loaded: ") as caught:
+        load_tensors(path)
+    assert "weights_only" not in str(caught.value)
+
+
+def test_a_table_without_a_head_names_its_file(tmp_path: Path) -> None:
+    path = tmp_path / "ground_truth.csv"
+    path.write_text("a,1\n\nb,0\n")
+    assert read_rows(path) == [["a", "1"], [], ["b", "0"]]
+    path.write_text(f"a,{'x' * 200_000}\n")
+    with pytest.raises(ValueError, match=r"ground_truth\.csv, line 1: not CSV"):
+        read_rows(path)

@@ -138,7 +138,13 @@ class WandbRun:
         self.run.define_metric("*", step_metric="trainer/global_step")
         self.n_known = int(getattr(self.run, "starting_step", 0))  # epochs that W&B has already
         self.n_epochs = 0
-        say(f"W&B: {who.name} at {self.run.url if mode == 'online' else who.folder / 'wandb'}")
+        say(f"W&B: {who.name} {self.place(who, mode)}")
+
+    def place(self, who: Identity, mode: Mode) -> str:
+        """Where to find what is sent, in words."""
+        if mode == "disabled":
+            return "is not recorded (WANDB_MODE=disabled)"
+        return f"at {self.run.url if mode == 'online' else who.folder / 'wandb'}"
 
     def log_epoch(self, line: Mapping[str, Any]) -> None:
         """Sends the next line of metrics.jsonl, unless W&B has it already."""
