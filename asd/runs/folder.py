@@ -8,7 +8,9 @@ from typing import Any
 import yaml
 
 from asd.config.schema import OUTPUTS as OUTPUTS
+from asd.config.upgrade import upgrade
 from asd.system.files import remove, remove_leftovers, write_text
+from asd.system.printable import one_line
 from asd.system.reading import read_yaml
 
 
@@ -114,12 +116,16 @@ class RunFolder:
                 remove(path)
 
     def read_config(self) -> dict[str, Any]:
-        """The configuration that the run was made with; only plain values are read, nothing is resolved.
+        """The configuration that the run was made with, in today's form; plain values are read, nothing is resolved.
 
         Raises:
             ValueError: The file holds anything else.
         """
-        return read_yaml(self.config, dict[str, Any])
+        found = read_yaml(self.config, dict[str, Any])
+        try:
+            return upgrade(found)
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"{self.config}: not the configuration of a run ({one_line(error)})") from None
 
     def write_config(self, values: Mapping[str, Any]) -> None:
         """Keeps the plain values of a configuration as YAML."""

@@ -8,7 +8,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from asd.config.upgrade import upgrade
 from asd.runs.folder import RunFolder
 from asd.system.files import write_json
 from asd.system.inside import inside
@@ -89,7 +88,7 @@ def refuse_other(run: RunFolder, ours: Mapping[str, Any]) -> None:
     """
     if not (run.config.is_file() and run.is_begun):
         return
-    other = differences(ours, upgrade(run.read_config()))
+    other = differences(ours, run.read_config())
     if other:
         lines = "\n  ".join(other)
         key = other[0].partition(":")[0]

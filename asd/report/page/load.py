@@ -16,6 +16,7 @@ from asd.runs.recorded import RecordedConfig
 from asd.runs.scores import ScoreTable
 from asd.runs.status import read_status
 from asd.scoring.metrics import MetricRow
+from asd.system.reading import shaped
 
 TRAIN = "train"
 
@@ -147,8 +148,8 @@ def read_grid(path: Path, scorer: str = "cosine") -> Grid:
     configs = sorted(path.glob("*/*/*/config.yaml"))
     if not configs:
         raise ValueError(f"{path}: there is no run; give outputs/<name> of a grid (train.py makes runs)")
-    results = read_results(path / "results")
-    return Grid(path, [read_run(RunFolder(config.parent), scorer) for config in configs], results)
+    runs = [read_run(RunFolder(config.parent), scorer) for config in configs]
+    return Grid(path, runs, read_results(path / "results"))
 
 
 def read_run(folder: RunFolder, scorer: str) -> Run:
@@ -166,5 +167,8 @@ def find_scores(folder: RunFolder, scorer: str) -> Scoring | None:
     there: Sequence[Path] = sorted(path.parent for path in (folder.path / "scores").glob("*/manifest.json"))
     asked = [path for path in there if path.name == scorer]
     chosen = asked or (there if len(there) == 1 else [])
-    manifest = read_manifest(chosen[0] / "manifest.json") if chosen else None
-    return None if manifest is None else Scoring(chosen[0].name, manifest.get("scorer") or {})
+    path = chosen[0] / "manifest.json" if chosen else None
+    manifest = read_manifest(path) if path else None
+    if path is None or manifest is None:
+        return None
+    return Scoring(path.parent.name, shaped(manifest.get("scorer", {}), dict[str, Any], f"{path}: scorer"))
