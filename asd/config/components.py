@@ -184,6 +184,9 @@ class SpectrogramSettings(NamedComponent):
         return (self.n_frames - 1) * self.hop_length + self.n_fft
 
 
+MOBILENETV2_WIDTHS = (0.35, 0.5, 0.75, 1.0, 1.4)  # that timm has
+
+
 class LogMelSettings(Settings):
     """How a waveform becomes windows of log-mel energies (the organisers' baselines).
 

@@ -71,8 +71,19 @@ def method_choices() -> list[str]:
 @cache
 def method_config(choice: str) -> type[RunConfig]:
     """The model of a method of conf/method, by its file."""
-    target = OmegaConf.load(CONF / "method" / f"{choice}.yaml").method._target_
-    return find_code(Component.of({"_target_": target}), "method").Config
+    return find_code(Component.of({"_target_": method_target(choice)}), "method").Config
+
+
+def choice_of(target: str) -> str:
+    """What a method is called on a command line: its file in conf/method, else its class in lower case."""
+    return next(
+        (choice for choice in method_choices() if method_target(choice) == target), target.rpartition(".")[2].lower()
+    )
+
+
+def method_target(choice: str) -> str:
+    """The class of a method of conf/method."""
+    return str(OmegaConf.load(CONF / "method" / f"{choice}.yaml").method._target_)
 
 
 def plan(script: str, arguments: Sequence[str]) -> tuple[CommandLine, Plan]:
@@ -158,7 +169,8 @@ def typed_values(values: Mapping[str, Any], script: str) -> Any:
     if values.get("phase") != script:
         raise ValueError(f"phase={values.get('phase')} is not allowed: give {script}, or leave it out")
     if script not in config.PHASES:
-        raise ValueError(f"{method.target.rpartition('.')[2]} has one phase, train.py: it cannot be fine-tuned")
+        word = f"method={choice_of(method.target)}"
+        raise ValueError(f"{word} has one phase, which cannot be fine-tuned. Type: python train.py {word} …")
     for key in values.keys() - {field.alias or name for name, field in config.model_fields.items()}:
         if owners := owners_of(key):
             raise ValueError(belongs(key, owners, method.target.rpartition(".")[2]))
@@ -191,6 +203,8 @@ def unknown_key(key: str, script: str, words: Sequence[str]) -> str:
     models: dict[str, type[Settings]] = {"train.py": RunConfig, "finetune.py": RunConfig, "evaluate.py": EvaluateConfig}
     if head in FINETUNE_ONLY and script == "train":
         return f"unknown key '{key}' of train.py; it is one of finetune.py"
+    if key in keys_of(models[f"{script}.py"]):
+        return f"{key} is in no file of conf/: type a + in front, +{key}=…"
     others = [name for name, model in models.items() if key in keys_of(model) and name != f"{script}.py"]
     if script != "evaluate":
         asked = next((word.partition("=")[2] for word in words if word.startswith("method=")), "arcface")

@@ -59,11 +59,11 @@ def script(name: str) -> Callable[[Callable[[Any], None]], Callable[[], None]]:
                 main(found)
                 return objective(found) if isinstance(found, RunConfig) else None
             except (ValueError, OSError) as error:
-                raise ConfigurationError(printable(error)) from None
+                end(printable(error), settings.mode)
             except (MemoryError, RuntimeError, ImportError) as error:
                 if not is_out_of_memory(error):
                     raise
-                raise ConfigurationError(f"out of memory: end other programs ({printable(error)})") from None
+                end(f"out of memory: end other programs ({printable(error)})", settings.mode)
 
         def start() -> None:
             try:
@@ -160,6 +160,17 @@ def give_up(error: Exception) -> NoReturn:
     cause = f"\n{error.__cause__}" if isinstance(error.__cause__, OmegaConfBaseException) else ""
     print(printable(f"{error}{cause}"), file=sys.stderr)
     raise SystemExit(1)
+
+
+def end(mistake: str, mode: RunMode | None) -> NoReturn:
+    """Ends a job with a message alone; in a sweep through Hydra, whose launchers know it by an exception.
+
+    Raises:
+        ConfigurationError: In a sweep, or where the user wants Hydra's traceback.
+    """
+    if mode == RunMode.RUN and "HYDRA_FULL_ERROR" not in os.environ:
+        give_up(ValueError(mistake))
+    raise ConfigurationError(mistake)
 
 
 def sweep_job(name: str, config: DictConfig, overrides: Sequence[str]) -> Job:

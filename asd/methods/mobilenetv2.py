@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
+from pydantic import model_validator
+
+from asd.config.components import MOBILENETV2_WIDTHS
 from asd.config.schema import EvaluateConfig
 from asd.data.clips import ClipTable
 from asd.methods.method import Extractor, ScorerChoice
@@ -21,10 +24,22 @@ if TYPE_CHECKING:
 IMAGES_AT_ONCE = 64  # bounds the memory of an hour-long clip
 
 
-class MobileNetV2Method(WindowMethod[WindowConfig]):
+class MobileNetV2Config(WindowConfig):
+    """Keys of conf/method/mobilenetv2.yaml."""
+
+    @model_validator(mode="after")
+    def check_width(self) -> Self:
+        """Said before a sweep starts, and without torch."""
+        width = self.backbone.arguments.get("width")
+        if width not in MOBILENETV2_WIDTHS:
+            raise ValueError(f"backbone.width={width}: must be one of {', '.join(map(str, MOBILENETV2_WIDTHS))}")
+        return self
+
+
+class MobileNetV2Method(WindowMethod[MobileNetV2Config]):
     """Section classification of images."""
 
-    Config = WindowConfig
+    Config = MobileNetV2Config
     TITLE: ClassVar[str] = "MobileNetV2 baseline"
     TECHNIQUE: ClassVar[str] = "CNN"
     SCORER: ClassVar[str] = "asd.scoring.window_scores.LogOdds"

@@ -6,26 +6,19 @@ from torch import Tensor, nn
 
 from asd.models.keras import start_like_keras
 
-WIDTHS = (0.35, 0.5, 0.75, 1.0, 1.4)
-
 
 class MobileNetV2(nn.Module):
     """Section classifier on log-mel images: (height, width) = (columns, mel filters), the image as each of 3 colours.
 
     Args:
         n_sections: Classes.
-        width: Of every layer but the last convolution, which keeps 1280.
+        width: Of every layer but the last convolution, which keeps 1280; one of `MOBILENETV2_WIDTHS`.
         epsilon: Of BatchNorm, added to the variance.
         momentum: Of BatchNorm, in Keras' sense: the share of the old statistics that a step keeps.
-
-    Raises:
-        ValueError: Another width.
     """
 
     def __init__(self, n_sections: int, *, width: float, epsilon: float, momentum: float) -> None:
         super().__init__()
-        if width not in WIDTHS:
-            raise ValueError(f"backbone.width={width}: must be one of {', '.join(map(str, WIDTHS))}")
         self.network = timm.create_model(
             f"mobilenetv2_{round(100 * width):03d}",
             num_classes=n_sections,

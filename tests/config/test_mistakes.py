@@ -32,6 +32,7 @@ TRAIN = [
     ("train.py lr=0.1", r"unknown key 'lr'.*optimizer\.lr"),
     ("train.py optimizer.batch_size=8", r"unknown key 'optimizer\.batch_size'.*Did you mean batch_size"),
     ("train.py trainer.epochs=3", r"unknown key 'trainer\.epochs'.*trainer\.max_epochs"),
+    ("train.py trainer.num_nodes=2", r"trainer\.num_nodes is in no file of conf/: type a \+ in front"),
     ("train.py +trainer.max_epoch=3", r"unknown key 'trainer\.max_epoch'.*trainer\.max_epochs"),
     ("train.py loss.margin.degrees=3", r"unknown key 'loss\.margin\.degrees'.*loss\.margin"),
     ("train.py optimizer=adam", r"optimizer=adam: no such choice.*adamw, sgd"),

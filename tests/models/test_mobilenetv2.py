@@ -99,8 +99,3 @@ def test_forward_equals_plain_operations() -> None:
         found = classifier(windows)
     torch.testing.assert_close(found, forward(windows, classifier.state_dict(), 0.5), rtol=1e-9, atol=1e-9)
     assert found.shape == (3, 6)
-
-
-def test_another_width_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"backbone\.width=0\.6: must be one of 0\.35, 0\.5"):
-        network(width=0.6)
