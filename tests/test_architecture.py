@@ -1,6 +1,7 @@
 """The layout is the architecture: who may know whom."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -132,3 +133,18 @@ def test_the_way_to_a_mistake_is_light() -> None:
 @pytest.mark.parametrize("name", ["utils", "helpers", "common", "base", "misc"])
 def test_files_are_named_after_what_they_hold(name: str) -> None:
     assert not list(ASD.rglob(f"{name}.py"))
+
+
+def test_documents_that_messages_name_are_there() -> None:
+    """With the heading, where one is named."""
+    for path in sorted((ROOT / "asd").rglob("*.py")):
+        for name, anchor in re.findall(r"(docs/[\w-]+\.md|README(?:\.md)?(?=[ ,.;)]))(?:#([\w-]+))?", path.read_text()):
+            page = ROOT / (name if name.endswith(".md") else f"{name}.md")
+            assert page.is_file(), f"{path}: {name}"
+            headings = [slug for line in page.read_text().splitlines() if (slug := heading_slug(line))]
+            assert not anchor or anchor in headings, f"{path}: {name}#{anchor}"
+
+
+def heading_slug(line: str) -> str:
+    """What a heading of Markdown is linked by; empty for other lines."""
+    return re.sub(r"[^\w -]", "", line.lstrip("# ").lower()).replace(" ", "-") if line.startswith("#") else ""

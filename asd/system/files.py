@@ -23,7 +23,7 @@ from asd.system.processes import is_gone, owner_tag, pid_exists
 
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}
-TEMPORARY = re.compile(r"\.(?P<tag>[0-9a-f]{8}-\d+-\d+)(-\d+)?\.tmp$")
+TEMPORARY = re.compile(r"\.(?P<tag>[0-9a-f]{8}-\d+-\d+)(-\d+){0,2}\.tmp$")
 EARLIER_TEMPORARY = re.compile(r"[.-](?P<pid>\d+)(-\d+)?\.tmp$")  # before tags had a machine
 ABANDONED = 7 * 86400  # seconds after which what a process of another machine left is cleared away
 LONGEST_STEM = 160  # bytes of a name that its temporary name repeats: names end at 255

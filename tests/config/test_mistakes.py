@@ -135,6 +135,8 @@ OTHERS = [
     ("evaluate.py name=made scorer.n_neighbors=0", r"scorer\.n_neighbors=0 is not allowed"),
     ("evaluate.py name=made scorer.name=../../x", r"scorer\.name=\.\./\.\./x is not allowed"),
     ("evaluate.py name=made backbone=small", r"backbone: evaluate\.py has no such group\. It is a group of train\.py"),
+    ("evaluate.py name=made data=folder", r"data: .*give data\.root=DIR only if they moved"),
+    ("evaluate.py experiment=smoke", r"experiment: .*Give name=…, the name of the grid"),
     ("evaluate.py name=made loss.margin=0.2", r"unknown key 'loss\.margin' of evaluate\.py; it is one of train"),
     ("evaluate.py name=made ensemble=median", r"ensemble=median is not allowed: give one of mean, zscore, rank"),
     ("evaluate.py name=made data.root=nowhere", r"data\.root=nowhere: no such folder"),

@@ -15,7 +15,7 @@ from scipy import stats
 from asd.cli import main as cli
 from asd.config.instantiate import instantiate
 from asd.dcase import submission
-from asd.dcase.submission import make_submission
+from asd.dcase.submission import make_submission, repair
 from asd.dcase.submission_entries import Entry, Order, find_missing, in_part
 from asd.dcase.submission_meta import Author, abbreviate, make_label, parse_author
 from asd.evaluation import evaluate
@@ -246,3 +246,20 @@ def test_authors_and_labels() -> None:
     for team in ("Lopez", "a_b_c", "../a_b"):
         with pytest.raises(ValueError, match="no label of a submission"):
             make_label(team, 1)
+
+
+def test_files_that_a_loss_of_power_emptied_are_written_again(tmp_path: Path) -> None:
+    """Those with other content are somebody's: nothing is written then."""
+    out, anew = tmp_path / "out", tmp_path / "anew"
+    for folder, contents in ((anew, ("a", "b", "c")), (out, ("a", "", "\0"))):
+        (folder / "label").mkdir(parents=True)
+        for name, content in zip("xyz", contents, strict=True):
+            (folder / "label" / name).write_text(content)
+    (out / "label" / "x").unlink()
+    assert repair(out, anew) == ["label/x", "label/y", "label/z"]
+    assert repair(out, anew) == []
+    (out / "label" / "x").unlink()
+    (out / "label" / "y").write_text("mine")
+    with pytest.raises(ValueError, match=r"is there already, with other content in label/y"):
+        repair(out, anew)
+    assert not (out / "label" / "x").exists()

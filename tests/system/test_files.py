@@ -86,6 +86,17 @@ def test_leftovers_of_the_dead_go_and_those_of_the_living_stay(tmp_path: Path) -
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(alive)
 
 
+def test_the_next_start_clears_away_what_a_killed_one_left_of_the_same_folder(tmp_path: Path) -> None:
+    """As `asd report` and `asd official submit` leave it, and those of the version before; another's stays."""
+    dead = [f".sub.{place()}-4194305-7-1.tmp", f".sub.{place()}-4194305-7-1-0.tmp", ".sub-4194305.tmp"]
+    for name in (*dead, f".other.{place()}-4194305-7-1.tmp"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "media.flac").touch()
+    with replacing_folder(tmp_path / "sub") as folder:
+        (folder / "new").touch()
+    assert sorted(path.name for path in tmp_path.iterdir()) == [f".other.{place()}-4194305-7-1.tmp", "sub"]
+
+
 def test_a_long_name_has_a_temporary_name_too(tmp_path: Path) -> None:
     write_bytes(tmp_path / ("ü" * 120), b"x")
     assert [path.name for path in tmp_path.iterdir()] == ["ü" * 120]

@@ -18,6 +18,7 @@ from asd.runs.folder import RunFolder
 from asd.runs.manifest import is_done
 from asd.runs.record import read_record
 from asd.runs.status import read_status
+from asd.training.trainer import build_trainer
 
 Job = Callable[..., Any]
 
@@ -179,3 +180,15 @@ def test_what_this_computer_does_not_have(workplace: Path, job: Job) -> None:
         pytest.skip("this one has it")
     with pytest.raises(ValueError, match=r"trainer\.\*: .*MPS"):
         train(job("train", "trainer.accelerator=mps"))
+
+
+def test_tasks_of_a_job_scheduler_are_no_processes_of_ours(
+    job: Job, workplace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`sbatch -n 8` reserves cores by asking for eight tasks, python is called once, without srun."""
+    facts = {"JOB_ID": "1", "JOB_NAME": "job", "NTASKS": "8", "PROCID": "0", "LOCALID": "0", "NODEID": "0"}
+    for name, value in facts.items():
+        monkeypatch.setenv(f"SLURM_{name}", value)
+    config = job("train", "trainer.precision=32-true")
+    found = build_trainer(RunFolder(config.folder()), config.trainer, n_epochs=1, callbacks=[], loggers=[])
+    assert (found.world_size, found.num_devices) == (1, 1)
