@@ -73,7 +73,7 @@ def score(options: argparse.Namespace) -> int:
         if not options.json:
             nearest = [", ".join(clip.nearest_clips(options.nearest))] if options.nearest else []
             figures = [repr(clip.score), f"{clip.share_below:.1%}", f"{clip.threshold.value:.6g}", clip.verdict]
-            print(*figures, path, *nearest, sep="\t")
+            print(*figures, path, *nearest, sep="\t", flush=True)
     if options.json:
         print(json.dumps({path: clip.plain() for path, clip in found.items()}, indent=2))
     for warning in sorted({f"threshold {c.threshold.rule}: {w}" for c in found.values() for w in c.threshold.warnings}):
