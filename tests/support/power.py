@@ -29,7 +29,7 @@ class Disk:
     """What of the files under a folder has reached the disk.
 
     Args:
-        root: The folder; what is there already is on the disk.
+        root: The folder, made where it is not there; what is in it already is on the disk.
         patch: Puts the recording versions of os.fsync, os.replace and os.rename in place.
     """
 
@@ -44,6 +44,7 @@ class Disk:
         self.one_at_a_time = threading.RLock()
         limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
         resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
+        root.mkdir(parents=True, exist_ok=True)
         for path in (root, *root.rglob("*")):
             self.flush(path)
         sync = os.fsync
