@@ -215,3 +215,8 @@ def test_the_best_system_joins_a_network_in_an_ensemble(evaluated: RunFolder, jo
     together = members[0].with_score(np.mean(scaled, axis=0))
     assert found["submission4"].rows == metric_rows("fan", together, "2021")
     assert found["submission4"].note == "all 2"
+
+
+def test_the_pretrained_member_of_the_best_system_trains_nothing(workplace: Path) -> None:
+    config = jobs.compose("train", *TINY, "experiment=best_pretrained")
+    assert (config.name, config.system, config.trainer.max_steps) == ("best", "aisfx-aisfx", 0)
