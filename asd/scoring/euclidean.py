@@ -5,11 +5,10 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
+from threadpoolctl import threadpool_limits
 
 from asd.scoring.cross_fitted import as_float64
 from asd.scoring.scorer import NO_REFERENCE, Aggregation, ClipPieces, PieceScores, Scorer
-
-ROUNDING = 1e-9  # of a matrix product's squared distances, as a share of the largest square; some 1e-13 is seen
 
 
 class EuclideanNeighbours(Scorer):
@@ -31,8 +30,8 @@ class EuclideanNeighbours(Scorer):
         self.reference: NDArray[np.float64]
         self.clip: NDArray[np.int64]
         self.centre: NDArray[np.float64]
-        self.centred: NDArray[np.float64]
-        self.half_squares: NDArray[np.float64]
+        self.centred: NDArray[np.float32]
+        self.half_squares: NDArray[np.float32]
 
     def fit(self, train: ClipPieces) -> None:
         """Keeps the training pieces.
@@ -52,30 +51,30 @@ class EuclideanNeighbours(Scorer):
         """Takes the training pieces (pieces, dim) and the clip of each."""
         self.reference, self.clip = reference, clip
         self.centre = reference.mean(axis=0)
-        self.centred = reference - self.centre  # keeps the squares small beside rounding
+        self.centred = (reference - self.centre).astype(np.float32)  # small beside its rounding
         self.half_squares = np.square(self.centred).sum(axis=1) / 2
 
     def score_pieces(self, pieces: ClipPieces, own_clip: NDArray[np.int64]) -> PieceScores:
         """Distances, clip by clip, so that a clip's are the same bits whichever clips are beside it."""
         starts = np.flatnonzero(np.diff(pieces.clip, prepend=-1))[1:]
-        found = [
-            self.nearest(embedding, own)
-            for embedding, own in zip(np.split(as_float64(pieces), starts), own_clip, strict=True)
-        ]
+        clips = zip(np.split(as_float64(pieces), starts), own_clip, strict=True)
+        with threadpool_limits(1):  # threads of so small products mostly wait for each other
+            found = [self.nearest(embedding, own) for embedding, own in clips]
         score, nearest = zip(*found, strict=True)
         return PieceScores(np.concatenate(score), np.concatenate(nearest))
 
     def nearest(self, embedding: NDArray[np.float64], own_clip: int) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
         """Scores of one clip's pieces (pieces,) and their K nearest training clips (pieces, K).
 
-        A product of matrices says which references may be among the nearest; their distances are then computed apart,
-        without the product's rounding.
+        A product of matrices in single precision says which references may be among the nearest; their distances are
+        then computed apart, without its rounding.
         """
-        centred = embedding - self.centre
+        centred = (embedding - self.centre).astype(np.float32)
         farness = self.half_squares - centred @ self.centred.T  # half of the squared distance, but for ½‖x‖²
         if own_clip != NO_REFERENCE:
             farness[:, self.clip == own_clip] = np.inf
-        rounding = ROUNDING * (self.half_squares.max() + np.square(centred).sum(axis=1, keepdims=True))
+        worst = embedding.shape[1] * np.finfo(np.float32).eps  # of a sum of so many products, as a share
+        rounding = worst * (self.half_squares.max() + np.square(centred).sum(axis=1, keepdims=True))
         limit = np.partition(farness, self.n_neighbors - 1, axis=1)[:, self.n_neighbors - 1, None] + rounding
         found = [self.exact(piece, np.flatnonzero(row)) for piece, row in zip(embedding, farness <= limit, strict=True)]
         score, nearest = zip(*found, strict=True)
