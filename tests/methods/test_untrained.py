@@ -202,6 +202,8 @@ def test_two_folders_and_no_domain_from_training_to_the_page(workplace: Path) ->
     assert 'class="sortable without-domains"' in text
     assert re.search(r'<polyline points="0,(\d+) 1000,\1"/>', text)  # one piece is the whole clip
     assert '<h2 id="sections">Sections</h2>' in (pages / "machine-mine.html").read_text()
+
+
 def test_the_best_system_joins_a_network_in_an_ensemble(evaluated: RunFolder, job: Job) -> None:
     best = train(jobs.compose("train", *TINY, "experiment=best", "name=main"))
     assert best.path.parent.name == "pooling1+deviation-mahalanobis-s0"
