@@ -74,8 +74,8 @@ def scoring_of(run: RunFolder, config: EvaluateConfig) -> Scoring:
     method = build_method(config_of(run, config.trust))
     choice = method.scorer(config)
     formula = choice.arguments.get("formula")
-    note = "" if method.IN_ENSEMBLES else ", ".join(filter(None, (method.TITLE, formula)))
-    return Scoring(choice.name, choice.arguments, note, joins=method.IN_ENSEMBLES)
+    note = "" if method.in_ensembles else ", ".join(filter(None, (method.TITLE, formula)))
+    return Scoring(choice.name, choice.arguments, note, joins=method.in_ensembles)
 
 
 def is_scored(run: RunFolder, choice: ScorerChoice, config: EvaluateConfig) -> bool:

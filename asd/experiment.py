@@ -343,6 +343,7 @@ def finish(
         notes=notes,
         frozen=module.frozen_names,
         parts=module.part_names,
+        n_weights=sum(parameter.numel() for parameter in module.parameters()),
         last_epoch=last,
     )
     write_status(run, "done", epoch=last.get("epoch"), step=last["step"])

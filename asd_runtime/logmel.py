@@ -31,17 +31,18 @@ def pooled_log_mel(
     """The log-mel energies of a clip, in dB: the mean over time of each band, larger ones first, weighed by r^rank.
 
     Returns:
-        (1, n_mels).
+        (1, n_mels), or twice as many with the standard deviations over time.
     """
     wave, n_columns = padded(samples, settings), 1 + len(samples) // settings.hop_length
     blocks = [
         mel_energies(wave, first, min(COLUMNS_AT_ONCE, n_columns - first), settings, mel_filters)
         for first in range(0, n_columns, COLUMNS_AT_ONCE)
     ]
-    columns = 10 * np.log10(np.maximum(np.concatenate(blocks), np.float32(settings.floor)))
+    columns = 10 * np.log10(np.maximum(np.concatenate(blocks), np.float32(settings.floor))).astype(np.float64)
     weight = np.power(settings.r, np.arange(n_columns))
-    pooled = weight @ np.sort(columns.astype(np.float64), axis=0)[::-1] / weight.sum()
-    return pooled.astype(np.float32)[None]
+    pooled = weight @ np.sort(columns, axis=0)[::-1] / weight.sum()
+    vector = np.concatenate([pooled, columns.std(axis=0)]) if settings.deviation else pooled
+    return vector.astype(np.float32)[None]
 
 
 def mel_energies(

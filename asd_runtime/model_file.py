@@ -113,6 +113,7 @@ class PooledInput:
     Attributes:
         r: Weight of each rank, as a share of the one before; 1: mean over time, 0: maximum.
         floor: Smallest energy below the logarithm.
+        deviation: Whether the standard deviation over time of each band follows.
     """
 
     sample_rate: int
@@ -121,6 +122,7 @@ class PooledInput:
     pad: Pad
     r: float
     floor: float
+    deviation: bool = False
     kind: Literal["pooled"] = "pooled"
 
     @property

@@ -42,11 +42,11 @@ class Command(argparse.ArgumentParser):
 
 def build_parser() -> argparse.ArgumentParser:
     """The commands and their options."""
-    from asd.cli import dashboard, data, export, official, report, runtime, score, scripts, status, wandb
+    from asd.cli import dashboard, data, export, leaderboard, official, report, runtime, score, scripts, status, wandb
 
     parser = Command(prog="asd", description=sys.modules["asd"].__doc__)
     parser.set_defaults(quiet=False, exit_on_mistake=1)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for command in (scripts, dashboard, data, export, runtime, official, report, score, status, wandb):
+    for command in (scripts, dashboard, data, export, leaderboard, runtime, official, report, score, status, wandb):
         command.add(commands)
     return parser

@@ -24,6 +24,7 @@ def pooled_log_mel(
     hop_length: int = 512,
     n_mels: int = 128,
     pad: Literal["reflect", "zeros"] = "reflect",
+    deviation: bool = False,
 ) -> NDArray[np.float64]:
     """The pooled log-mel energies of a clip, in dB.
 
@@ -35,9 +36,10 @@ def pooled_log_mel(
         hop_length: From one column to the next, in samples.
         n_mels: Mel filters.
         pad: What is beyond the clip's ends.
+        deviation: Whether the standard deviation over time of each band's energies is put behind them.
 
     Returns:
-        (n_mels,).
+        (n_mels,), or twice as many with the deviations.
 
     Raises:
         ValueError: `r` or another setting is out of range, or the clip is no single channel or too short.
@@ -50,7 +52,9 @@ def pooled_log_mel(
         )
     mode: Literal["reflect", "constant"] = "reflect" if pad == "reflect" else "constant"
     padded = np.pad(np.asarray(waveform, np.float64), n_fft // 2, mode=mode)
-    return rank_pooled(log_mel(torch.from_numpy(padded), settings).numpy(), r)
+    columns = log_mel(torch.from_numpy(padded), settings).numpy()
+    pooled = rank_pooled(columns, r)
+    return np.concatenate([pooled, columns.std(axis=0)]) if deviation else pooled
 
 
 def rank_pooled(columns: NDArray[np.floating], r: float) -> NDArray[np.float64]:

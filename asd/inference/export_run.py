@@ -163,7 +163,9 @@ def vector_parts(method: Method[Any]) -> dict[str, Any]:
     elif type(config) is TemporalPoolingConfig:
         pooled, n_mels = config.input, config.input.n_mels
         rate, n_fft, hop_length = pooled.sample_rate, pooled.n_fft, pooled.hop_length
-        settings = PooledInput(rate, n_fft, hop_length, pooled.pad, r=config.r, floor=EPSILON)
+        settings = PooledInput(
+            rate, n_fft, hop_length, pooled.pad, r=config.r, floor=EPSILON, deviation=config.deviation
+        )
     else:
         raise ValueError(f"{type(method).__name__} cannot be exported: the runtime does not know its vectors")
     filters = mel_filters(rate, settings.n_fft, n_mels).numpy()

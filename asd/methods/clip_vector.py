@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +32,9 @@ class ClipVectorConfig(RunConfig):
 
     sampling: Literal["none"] = Field(description="no step takes clips")
     scorer: NamedComponent = Field(description="what compares the vectors; its name is part of the run's folder")
+    in_ensembles: bool = Field(
+        False, description="whether the run is a member of submissions, which then take ensemble=zscore"
+    )
 
     @model_validator(mode="after")
     def check_length(self) -> Self:
@@ -55,7 +58,10 @@ AnyClipVectorConfig = TypeVar("AnyClipVectorConfig", bound=ClipVectorConfig)
 class ClipVectorMethod(Method[AnyClipVectorConfig]):
     """A vector of each clip and a scorer, which is the run's own: evaluate.py has none to choose."""
 
-    IN_ENSEMBLES: ClassVar[bool] = False
+    @property
+    def in_ensembles(self) -> bool:
+        """As configured."""
+        return self.config.in_ensembles
 
     @abstractmethod
     def vector(self) -> Vector:

@@ -97,7 +97,6 @@ class Method(ABC, Generic[AnyConfig]):
         TITLE: Of the published system that it repeats; empty where it repeats none.
         TECHNIQUE: What the challenge's meta files call it, such as CNN; empty where they have no word for it.
         NEEDS_SECTION: Whether a score depends on the section of the clip.
-        IN_ENSEMBLES: Whether its runs are members of submissions.
         SCORER: Whole name of the scorer of its runs, unless they name another.
         KEEPS_REFERENCES: Whether its scorers compare with the training pieces, which are then kept with the run.
     """
@@ -106,12 +105,16 @@ class Method(ABC, Generic[AnyConfig]):
     TITLE: ClassVar[str] = ""
     TECHNIQUE: ClassVar[str] = ""
     NEEDS_SECTION: ClassVar[bool] = True
-    IN_ENSEMBLES: ClassVar[bool] = True
     SCORER: ClassVar[str] = "asd.scoring.cosine.CosineNeighbours"
     KEEPS_REFERENCES: ClassVar[bool] = True
 
     def __init__(self, config: AnyConfig) -> None:
         self.config = config
+
+    @property
+    def in_ensembles(self) -> bool:
+        """Whether the run is a member of submissions."""
+        return True
 
     @property
     @abstractmethod

@@ -34,12 +34,13 @@ class TemporalPoolingConfig(ClipVectorConfig):
     """Keys of conf/method/temporal_pooling.yaml."""
 
     r: Share = Field(description="weight of each rank, as a share of the one before; 1: mean over time, 0: maximum")
+    deviation: bool = Field(False, description="whether the deviation over time of each band is a feature too")
     input: PooledInput
 
     @property
     def system(self) -> str:
         """Features and scorer."""
-        return f"pooling{self.r:g}-{self.scorer_name}"
+        return f"pooling{self.r:g}{'+deviation' if self.deviation else ''}-{self.scorer_name}"
 
 
 class TemporalPoolingMethod(ClipVectorMethod[TemporalPoolingConfig]):
@@ -61,4 +62,4 @@ class TemporalPoolingMethod(ClipVectorMethod[TemporalPoolingConfig]):
         """The pooled log-mel energies, in dB."""
         from asd.features.temporal_pooling import pooled_log_mel
 
-        return partial(pooled_log_mel, r=self.config.r, **self.config.input.plain())
+        return partial(pooled_log_mel, r=self.config.r, deviation=self.config.deviation, **self.config.input.plain())

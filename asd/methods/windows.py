@@ -59,8 +59,12 @@ AnyWindowConfig = TypeVar("AnyWindowConfig", bound=WindowConfig)
 class WindowMethod(Method[AnyWindowConfig]):
     """A network on windows of log-mel energies, trained on one device as its organisers did."""
 
-    IN_ENSEMBLES: ClassVar[bool] = False
     KEEPS_REFERENCES: ClassVar[bool] = False
+
+    @property
+    def in_ensembles(self) -> bool:
+        """Whether the run is a member of submissions: never, its scores have units of their own."""
+        return False
 
     @property
     def sample_rate(self) -> int:

@@ -150,7 +150,17 @@ def choose_phase(phases: set[str], asked: str | None) -> str | None:
 
 
 def averaged(runs: Sequence[ScoredRun], members: Sequence[str], how: How) -> ScoreTable:
-    """The scores of an ensemble of runs of one machine, which `members` names by their systems."""
+    """The scores of an ensemble of runs of one machine, which `members` names by their systems.
+
+    Raises:
+        ValueError: Plain means of scores in different units are asked for.
+    """
+    methods = {run.config.method.word for run in runs if run.run.system in members}
+    if how == "mean" and len(methods) > 1:
+        raise ValueError(
+            f"{runs[0].run.machine}: scores of {' and '.join(sorted(methods))} have different units, so that their "
+            "plain mean says nothing: give ensemble=zscore or ensemble=rank"
+        )
     tables = {run.run.system: run.table for run in runs}
     first = tables[members[0]]
     chosen = {system: aligned(tables[system], first) for system in members}

@@ -4,7 +4,9 @@ import hashlib
 import importlib.metadata
 import os
 import platform
+import subprocess
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -111,6 +113,19 @@ def code_version() -> dict[str, str]:
     return {"python": platform.python_version()} | {name: importlib.metadata.version(name) for name in packages}
 
 
+@cache
+def commit() -> str | None:
+    """The commit of the checkout that this package is run from, `+` behind it where files differ; None elsewhere."""
+    package = Path(__file__).parents[1]
+    describe = ["describe", "--always", "--exclude=*", "--dirty=+"]
+    try:
+        for words in (["ls-files", "--error-unmatch", "__init__.py"], describe):
+            found = subprocess.run(["git", "-C", package, *words], capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return found.stdout.strip()
+
+
 def write_manifest(path: Path, files: Mapping[str, Path], **facts: Any) -> None:
     """Vouches for files by their hashes, with facts beside them.
 
@@ -120,7 +135,7 @@ def write_manifest(path: Path, files: Mapping[str, Path], **facts: Any) -> None:
         facts: Plain values to keep.
     """
     hashes = {name: sha256(file) for name, file in files.items()}
-    write_json(path, {"files": hashes, "versions": code_version(), **facts})
+    write_json(path, {"files": hashes, "versions": code_version(), "commit": commit(), **facts})
 
 
 def read_manifest(path: Path) -> dict[str, Any] | None:

@@ -36,6 +36,13 @@ def test_a_clip_is_pooled_from_its_log_mel_energies() -> None:
     np.testing.assert_allclose(pooled_log_mel(clip(), sample_rate=16_000, r=0.8, n_mels=32), expected, rtol=1e-5)
 
 
+def test_the_deviation_over_time_follows_the_mean() -> None:
+    mel = librosa.feature.melspectrogram(y=clip(), sr=16_000, n_fft=1024, hop_length=512, n_mels=32, pad_mode="reflect")
+    columns = 10 * np.log10(mel).T
+    found = pooled_log_mel(clip(), sample_rate=16_000, r=1, n_mels=32, deviation=True)
+    np.testing.assert_allclose(found, [*columns.mean(axis=0), *columns.std(axis=0)], rtol=1e-4)
+
+
 def test_a_short_event_shows_more_in_the_maximum() -> None:
     click = clip()
     click[4_000:4_100] += 0.9

@@ -20,7 +20,10 @@ from asd.inference.references import read_references
 from asd.launch.script import preflight
 from asd.report.collect import logmel_scores
 from asd.report.page.render import write_report
+from asd.report.results import read_results
+from asd.report.scored import metric_rows
 from asd.runs.checkpoint import load_checkpoint
+from asd.runs.folder import RunFolder
 from asd.runs.manifest import is_done
 from asd.runs.overview import survey
 from asd.runs.record import read_record
@@ -199,3 +202,23 @@ def test_two_folders_and_no_domain_from_training_to_the_page(workplace: Path) ->
     assert 'class="sortable without-domains"' in text
     assert re.search(r'<polyline points="0,(\d+) 1000,\1"/>', text)  # one piece is the whole clip
     assert '<h2 id="sections">Sections</h2>' in (pages / "machine-mine.html").read_text()
+
+
+def test_the_best_system_joins_a_network_in_an_ensemble(evaluated: RunFolder, job: Job) -> None:
+    best = train(jobs.compose("train", *TINY, "experiment=best", "name=main"))
+    assert best.path.parent.name == "pooling1+deviation-mahalanobis-s0"
+    with pytest.raises(ValueError, match="arcfacemethod and temporalpoolingmethod have different units"):
+        evaluate(job("evaluate"))
+    evaluate(job("evaluate", "ensemble=zscore"))
+    folders = evaluated.scores("cosine"), best.scores("mahalanobis")
+    members = [read_scores(folder / "scores.csv") for folder in folders]
+    scaled = [(t.score - t.score[t.is_train].mean()) / t.score[t.is_train].std() for t in members]
+    found = {system.name: system for system in read_results(Path("outputs/main/results")).systems}
+    together = members[0].with_score(np.mean(scaled, axis=0))
+    assert found["submission4"].rows == metric_rows("fan", together, "2021")
+    assert found["submission4"].note == "all 2"
+
+
+def test_the_pretrained_member_of_the_best_system_trains_nothing(workplace: Path) -> None:
+    config = jobs.compose("train", *TINY, "experiment=best_pretrained")
+    assert (config.name, config.system, config.trainer.max_steps) == ("best", "aisfx-aisfx", 0)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import subprocess
 import time
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 
 from asd.config.compose import plan
 from asd.runs.folder import RunFolder, find_runs
-from asd.runs.manifest import differences, essential, is_done, read_manifest, refuse_other, write_manifest
+from asd.runs.manifest import commit, differences, essential, is_done, read_manifest, refuse_other, write_manifest
 from asd.runs.record import read_record, to_csv
 from asd.runs.status import Status, read_status, write_status
 from asd.system.files import replacing, write_json, write_text
@@ -50,6 +51,29 @@ def test_json_never_holds_nan(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="JSON"):
         write_json(tmp_path / "a.json", {"score": float("nan")})
     assert not list(tmp_path.iterdir())
+
+
+def test_the_commit_is_that_of_the_checkout_that_holds_the_package(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = tmp_path / "asd"
+    (package / "runs").mkdir(parents=True)
+    (package / "__init__.py").touch()
+    monkeypatch.setattr("asd.runs.manifest.__file__", str(package / "runs" / "manifest.py"))
+
+    def git(*words: str) -> str:
+        identity = ["-c", "user.name=a", "-c", "user.email=a@b"]
+        command = ["git", "-C", str(tmp_path), *identity, *words]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+    git("init", "-q")
+    assert commit.__wrapped__() is None
+    git("add", ".")
+    git("commit", "-qm", "first")
+    known = git("rev-parse", "--short", "HEAD")
+    assert commit.__wrapped__() == known
+    (package / "__init__.py").write_text("changed = True\n")
+    assert commit.__wrapped__() == f"{known}+"
 
 
 def test_addresses() -> None:

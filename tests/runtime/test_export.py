@@ -151,7 +151,7 @@ def test_every_setting_of_pieces(standardise: str, scale: str) -> None:
     "overrides",
     [
         ("method=logmel_neighbour",),
-        ("method=temporal_pooling", "r=0.9", "scorer.covariance=full"),
+        ("method=temporal_pooling", "r=0.9", "deviation=true", "scorer.covariance=full"),
         pytest.param(
             ("method=temporal_pooling", "scorer=cosine", "scorer.n_neighbors=2", "input.pad=zeros"),
             marks=pytest.mark.slow,

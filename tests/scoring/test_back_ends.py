@@ -373,8 +373,12 @@ def test_equal_references_have_a_finite_score() -> None:
         Mahalanobis().fit(same)
 
 
-def test_euclidean_neighbours_against_a_plain_loop() -> None:
-    train = replace(TRAIN, embedding=3 * TRAIN.embedding)  # their length counts
+@pytest.mark.parametrize(
+    ("shift", "decimals"), [(0.0, 6), (-60.0, 6), (-60.0, 0)], ids=["near", "far from zero", "many are equal"]
+)
+def test_euclidean_neighbours_against_a_plain_loop(shift: float, decimals: int) -> None:
+    embedding = (3 * TRAIN.embedding + shift).round(decimals=decimals)  # their length counts
+    train = replace(TRAIN, embedding=embedding)
     scorer = EuclideanNeighbours(n_neighbors=3)
     scorer.fit(train)
     found = scorer.score_pieces(train, ALL)

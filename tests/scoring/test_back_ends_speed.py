@@ -11,6 +11,7 @@ from asd.scoring.cosine import CosineNeighbours
 from asd.scoring.density import LocalDensity, LocalOutlierFactor
 from asd.scoring.distributions import GaussianMixture, Mahalanobis, PcaResidual
 from asd.scoring.domain_neighbours import DomainNeighbours
+from asd.scoring.euclidean import EuclideanNeighbours
 from asd.scoring.fusion import Fusion
 from asd.scoring.neighbours import unit_embeddings
 from asd.scoring.scorer import ClipPieces, Scorer
@@ -27,6 +28,7 @@ SCORERS: dict[str, Callable[[], Scorer]] = {
     "mixture": lambda: GaussianMixture(),
     "pca": lambda: PcaResidual(),
     "density": lambda: LocalDensity(),
+    "nearest": lambda: EuclideanNeighbours(),
     "lof": lambda: LocalOutlierFactor(),
     "fusion": lambda: Fusion(scorers=[CosineNeighbours(n_neighbors=10), Mahalanobis(), PcaResidual()]),
 }
