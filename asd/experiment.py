@@ -213,7 +213,9 @@ def classified(run: RunFolder, method: Method[Any], clips: Usable[WaveformBank])
     Raises:
         ValueError: What is kept does not fit the clips.
     """
-    phase1 = [RunFolder(phase1_checkpoint(method.config).parents[1])] if method.config.phase == "finetune" else []
+    phase1 = []
+    if method.config.phase == "finetune":
+        phase1 = [RunFolder(phase1_checkpoint(method.config).absolute().parents[1])]
     kept = (read_classes(folder, clips.table) for folder in ([run] if run.is_begun else phase1))
     names = next(kept, None)
     table = method.classify(clips.table, clips.bank) if names is None else replace(clips.table, class_name=names)

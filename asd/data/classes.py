@@ -1,14 +1,18 @@
 """What a classifier tells apart: sections, attributes, domains, or clusters of similar training clips."""
 
+from __future__ import annotations
+
 import warnings
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from asd.data.clips import ClipTable
-from asd.data.waveforms import WaveformBank
-from asd.scoring.logmel import mean_log_mel
 from asd.system.progress import track
+
+if TYPE_CHECKING:
+    from asd.data.waveforms import WaveformBank
 
 CLUSTERS = "clusters-"
 N_STARTS = 10  # of k-means; the best is taken
@@ -50,6 +54,8 @@ def cluster_classes(
     Raises:
         ValueError: A section has too few different training clips.
     """
+    from asd.scoring.logmel import mean_log_mel  # scipy.signal takes a second
+
     found = told_classes(table, "section").astype(object)
     for section in table.sections:
         rows = np.flatnonzero(table.is_train & (table.section == section))

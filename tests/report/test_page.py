@@ -31,10 +31,16 @@ def single(tmp_path: Path) -> Path:
     return path
 
 
-def test_the_report_of_a_grid(grid: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.fixture(scope="module")
+def reported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A grid with its page, which tests only read."""
+    grid = make_grid(tmp_path_factory.mktemp("reported") / "outputs" / "main")
     assert cli(["report", str(grid), "--media-mb", "0"]) == 0
-    assert "report/index.html: open it in a browser" in capsys.readouterr().out
-    names = sorted(path.name for path in (grid / "report").iterdir())
+    return grid
+
+
+def test_the_report_of_a_grid(reported: Path) -> None:
+    names = sorted(path.name for path in (reported / "report").iterdir())
     assert [name for name in names if name.endswith(".html")] == [
         "fan--net-512x32-s0--finetune-arcface.html",
         "fan--net-512x32-s0--train.html",
@@ -44,7 +50,7 @@ def test_the_report_of_a_grid(grid: Path, capsys: pytest.CaptureFixture[str]) ->
         "machine-pump.html",
         "pump--net-512x32-s0--train.html",
     ]
-    text = (grid / "report" / "report.md").read_text()
+    text = (reported / "report" / "report.md").read_text()
     assert "3 runs done, 1 failed, 2 missing." in text
     assert f"| {TRAIN} | a note | 70.00/60.00 | 80.00/50.00 | 63.04 |" in text
     assert "| finetune-arcface | target | 70.0 | ▲ +5.0 | 1 |" in text
@@ -58,16 +64,20 @@ def test_the_report_of_a_grid(grid: Path, capsys: pytest.CaptureFixture[str]) ->
     assert "Submission 4" not in text
 
 
-def test_published_rows_stand_beside_the_reports_own_data_alone(grid: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write_report(grid, data=None, media_mb=0, scorer="cosine")
-    index = (grid / "report" / "index.html").read_text()
+def test_published_rows_are_folded_away_beside_other_data(reported: Path) -> None:
+    index = (reported / "report" / "index.html").read_text()
     table, folded = index.split("<details>")
     assert "Autoencoder baseline" not in table
     assert "Autoencoder baseline" in folded
     assert "61.89 / 57.37" in folded  # pump
     assert not re.search("▲|▼", table)
     assert "valve" not in index  # no column of dashes for machines that nobody has
+
+
+def test_published_rows_stand_beside_the_reports_own_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(CONFIG["data"], "name", "dcase2021")
+    grid = tmp_path / "outputs" / "main"
+    make_run(grid, "fan", TRAIN, n=2)
     write_results(grid, {(TRAIN, "fan"): (0.7, 0.6)})
     write_report(grid, data=None, media_mb=0, scorer="cosine")
     index = (grid / "report" / "index.html").read_text()
@@ -87,13 +97,12 @@ def test_later_editions_have_no_published_rows_and_say_their_rule(single: Path) 
     assert "rule of 2022 and later" in (single / "report" / "machine-pump.html").read_text()
 
 
-def test_a_machines_page_shows_its_plots(grid: Path) -> None:
-    write_report(grid, data=None, media_mb=0, scorer="cosine")
-    text = (grid / "report" / "machine-fan.html").read_text()
+def test_a_machines_page_shows_its_plots(reported: Path) -> None:
+    text = (reported / "report" / "machine-fan.html").read_text()
     shown = {a["src"] for tag, a in Tags(text).found if tag == "img"}
     assert shown == {"plots/fan-roc.svg", "plots/fan-map.svg"}
-    assert all((grid / "report" / str(name)).is_file() for name in shown)
-    first, second = read_grid(grid).scored("fan")
+    assert all((reported / "report" / str(name)).is_file() for name in shown)
+    first, second = read_grid(reported).scored("fan")
     assert (first.system, second.system) == (TRAIN, TUNED)  # best first: its AUC and pAUC together
 
 
@@ -108,10 +117,11 @@ def test_a_state_from_disk_is_escaped(single: Path) -> None:
     assert "<img src=x>" not in (single / "report" / "index.html").read_text()
 
 
-def test_a_report_takes_the_place_of_the_one_before(single: Path) -> None:
+def test_a_report_takes_the_place_of_the_one_before(single: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (single / "report").mkdir()
     (single / "report" / "old.html").touch()
-    write_report(single, data=None, media_mb=0, scorer="cosine")
+    assert cli(["report", str(single), "--media-mb", "0"]) == 0
+    assert "report/index.html: open it in a browser" in capsys.readouterr().out
     assert not (single / "report" / "old.html").exists()
     assert not list(single.glob(".*"))
 

@@ -88,7 +88,7 @@ def test_graphs_need_a_gpu(workplace: Path, job: Job) -> None:
 def test_compiling_leaves_the_names_of_the_weights(
     workplace: Path, job: Job, mode: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    table: Any = SimpleNamespace(sections=[0, 1])
+    table: Any = SimpleNamespace(sections=[0, 1], classes=["00", "01"])
     plain = ArcFaceMethod(job("train").with_values(compile=False)).module(table, 1, None)
     compiled = ArcFaceMethod(job("train", f"compile={mode}")).module(table, 1, None)
     assert "compiling the network at the first step" in capsys.readouterr().out
