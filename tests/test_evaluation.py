@@ -147,6 +147,8 @@ def test_the_table_says_what_it_was_measured_on(evaluated: RunFolder, capsys: py
     assert summary[evaluated.system] == summary["submission4"]  # an average of one
 
 
+@pytest.mark.ci
+@pytest.mark.slow
 def test_submissions_average_one_phase(workplace: Path, job: Job) -> None:
     for shape in ("512x32", "1024x32"):
         train(job("train", f"input={shape}"))

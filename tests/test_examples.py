@@ -53,6 +53,8 @@ def test_a_network_of_ones_own(mine: Path) -> None:
     assert json.loads(found.manifest.read_text())["parts"] == parts
 
 
+@pytest.mark.ci
+@pytest.mark.slow
 def test_a_run_of_ones_own_network_goes_on(mine: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """What a user types is trusted, also when the run has begun."""
     found = run(mine, "backbone=two_layers")
@@ -63,6 +65,8 @@ def test_a_run_of_ones_own_network_goes_on(mine: Path, capsys: pytest.CaptureFix
     assert "going on at step" in capsys.readouterr().out
 
 
+@pytest.mark.ci
+@pytest.mark.slow
 def test_a_network_of_ones_own_is_fine_tuned_by_its_parts(mine: Path) -> None:
     run(mine, "backbone=two_layers")
     words = [*TINY, "backbone=two_layers", "freeze.parts=[first.0]"]
@@ -71,6 +75,8 @@ def test_a_network_of_ones_own_is_fine_tuned_by_its_parts(mine: Path) -> None:
     assert frozen == ["backbone.first.0.bias", "backbone.first.0.weight"]
 
 
+@pytest.mark.ci
+@pytest.mark.slow
 def test_what_others_made_is_evaluated_only_where_their_code_is_trusted(mine: Path) -> None:
     found = run(mine, "backbone=two_layers")
     words = ["name=own", "progress=false", "accelerator=cpu"]
@@ -83,6 +89,8 @@ def test_what_others_made_is_evaluated_only_where_their_code_is_trusted(mine: Pa
     assert asd.load_run(found.path, trust=["own"]).score(clip).score > 0
 
 
+@pytest.mark.ci
+@pytest.mark.slow
 def test_changed_code_is_another_run(mine: Path) -> None:
     run(mine, "backbone=two_layers")
     source = mine.parent / "own" / "network.py"

@@ -218,7 +218,7 @@ def test_names_of_freezing_strategies_are_the_same_everywhere() -> None:
     assert freezing.STRATEGIES == FREEZING
 
 
-AS_PROCESSES = [line for line, _ in (TRAIN + OTHERS)[::20]]
+AS_PROCESSES = [line for line, _ in (TRAIN + OTHERS)[::40]]
 
 
 @pytest.mark.parametrize("line", AS_PROCESSES)

@@ -99,6 +99,8 @@ def test_a_value_that_another_run_owns_is_refused_before_the_sweep(here: Path) -
         preflight("train", [*HERE, "name=own", "loss.margin=0.2"])
 
 
+@pytest.mark.ci
+@pytest.mark.slow
 @pytest.mark.parametrize("script", ["train", "finetune", "evaluate"])
 def test_help_shows_examples_groups_and_where_all_keys_are(script: str) -> None:
     root = Path(__file__).parents[2]

@@ -131,6 +131,8 @@ def test_a_signal_is_passed_on_and_the_rest_stays(signum: int, capfd: pytest.Cap
         wait_until(lambda pid=pid: gone(int(pid)))
 
 
+@pytest.mark.ci
+@pytest.mark.slow
 @pytest.mark.parametrize("kernel", [True, False], ids=["kernel", "pipe"])
 def test_no_run_outlives_its_parent(here: Path, kernel: bool) -> None:
     code = "from tests.launch.test_grid import *\n"
@@ -184,6 +186,8 @@ def test_impossible_slots(slots: Any) -> None:
         share_out(slots)
 
 
+@pytest.mark.ci
+@pytest.mark.slow
 def test_a_slot_reaches_its_run() -> None:
     one = job("tell")
     Grid([one], [Slot({"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "7"}, to_log=True)]).run()

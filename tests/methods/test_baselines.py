@@ -100,6 +100,8 @@ def finished(place: Path, originals: Originals, job: Job) -> Callable[[str], Run
 Finished = Callable[[str], RunFolder]
 
 
+@pytest.mark.ci
+@pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
 def test_a_baseline_leaves_the_same_folder_as_any_run(finished: Finished, method: str) -> None:
     run = finished(method)
@@ -226,6 +228,8 @@ def test_both_formulas_stand_side_by_side(finished: Finished, job: Job) -> None:
     assert asd.load_run(run.path, scorer="log_odds-corrected_2022-hop8").score(path).score == corrected[0]
 
 
+@pytest.mark.ci
+@pytest.mark.slow
 def test_baselines_have_rows_but_take_no_part_in_submissions(
     finished: Finished, job: Job, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -42,6 +42,8 @@ def test_every_head_learns_sections(workplace: Path, job: Job, loss: str) -> Non
     assert np.isfinite(read_scores(run.scores("cosine") / "scores.csv").score).all()
 
 
+@pytest.mark.ci
+@pytest.mark.slow
 @pytest.mark.parametrize("network", NETWORKS)
 def test_every_network_and_input(workplace: Path, job: Job, network: str) -> None:
     run = train(job("train", *NETWORKS[network], "trainer.max_steps=1"))

@@ -173,6 +173,8 @@ def test_a_network_that_stays_is_made_once(workplace: Path, job: Job) -> None:
         train(job("train"))
 
 
+@pytest.mark.ci
+@pytest.mark.slow
 def test_a_run_without_network_and_epochs_is_mirrored(workplace: Path, job: Job, offline_wandb: None) -> None:
     train(untrained("logmel_neighbour"))
     evaluate(job("evaluate"))

@@ -148,6 +148,8 @@ def test_spectra_are_float32_under_autocast(small: MultiResolution) -> None:
     assert embedding.isfinite().all()
 
 
+@pytest.mark.ci
+@pytest.mark.slow
 def test_the_forward_pass_is_one_graph(small: MultiResolution) -> None:
     compiled = torch.compile(small, fullgraph=True, backend="eager")
     assert torch.equal(compiled(noise(1, 16_000)), small(noise(1, 16_000)))

@@ -46,6 +46,8 @@ def test_the_best_stands_first_and_scorers_apart() -> None:
     assert [line[:2] for line in lines_of(leaderboard(found))[2:]] == order
 
 
+@pytest.mark.ci
+@pytest.mark.slow
 def test_a_grid_is_shown_as_it_was_evaluated(evaluated: RunFolder, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["leaderboard", "outputs/main"]) == 0
     text = capsys.readouterr().out

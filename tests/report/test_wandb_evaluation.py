@@ -32,6 +32,8 @@ def of_type(job_type: str) -> list[Recorded]:
     return [told for told in recorded(Path("outputs")) if told.job_type == job_type]
 
 
+@pytest.mark.ci
+@pytest.mark.slow
 def test_figures_tables_charts_and_images(trained: RunFolder, job: Job) -> None:
     evaluate(job("evaluate", *WANDB))
     (told,) = of_type("evaluate")
@@ -60,6 +62,8 @@ def test_figures_tables_charts_and_images(trained: RunFolder, job: Job) -> None:
     assert "results/clips.path" not in told.summary
 
 
+@pytest.mark.ci
+@pytest.mark.slow
 def test_the_grid_is_a_run_with_all_systems(trained: RunFolder, job: Job) -> None:
     evaluate(job("evaluate", *WANDB))
     (told,) = of_type("ensemble")
@@ -72,6 +76,8 @@ def test_the_grid_is_a_run_with_all_systems(trained: RunFolder, job: Job) -> Non
     assert {f"official/{system}": score for system, score in summary.items()}.items() <= told.summary.items()
 
 
+@pytest.mark.ci
+@pytest.mark.slow
 def test_worst_errors_can_be_heard_and_keep_to_the_budget(trained: RunFolder, job: Job) -> None:
     evaluate(job("evaluate"))
     turn_round(trained)
@@ -120,6 +126,8 @@ def test_evaluated_twice_is_one_run(trained: RunFolder, job: Job) -> None:
     }  # fmt: skip
 
 
+@pytest.mark.ci
+@pytest.mark.slow
 def test_only_the_machines_asked_for(workplace: Path, job: Job) -> None:
     make_machine(Path("data"), "pump")
     for machine in ("fan", "pump"):
@@ -142,6 +150,8 @@ def test_a_broken_wandb_does_not_stop_an_evaluation(
     assert said.count("W&B failed (RuntimeError: on fire): going on without it. The results are complete") == 1
 
 
+@pytest.mark.ci
+@pytest.mark.slow
 def test_clips_without_labels_have_a_histogram_and_a_map_only(trained: RunFolder, job: Job) -> None:
     evaluate(job("evaluate"))
     path = trained.scores("cosine") / "scores.csv"
@@ -154,6 +164,8 @@ def test_clips_without_labels_have_a_histogram_and_a_map_only(trained: RunFolder
     assert not [key for key in told.summary if key.startswith(("auc/", "score/", "results/roc"))]
 
 
+@pytest.mark.ci
+@pytest.mark.slow
 def test_an_evaluation_of_an_earlier_version_has_no_projection(
     trained: RunFolder, job: Job, capsys: pytest.CaptureFixture[str]
 ) -> None:

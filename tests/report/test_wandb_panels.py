@@ -35,6 +35,8 @@ def logged(told: Any) -> set[str]:
     return {name for name in names if not name.startswith("_")}
 
 
+@pytest.mark.ci
+@pytest.mark.slow
 def test_every_key_is_logged_where_the_table_says(run: RunFolder, job: Job) -> None:
     train(job("finetune", *WANDB))
     evaluate(job("evaluate", *WANDB, "logger.wandb.clips_mb=1"))
@@ -48,6 +50,8 @@ def test_every_key_is_logged_where_the_table_says(run: RunFolder, job: Job) -> N
             assert any(fnmatchcase(name, key.name) for name in by_type[job_type]), f"{key.name} in {job_type}"
 
 
+@pytest.mark.ci
+@pytest.mark.slow
 def test_axes_are_plain_values_of_every_run(run: RunFolder, job: Job) -> None:
     evaluate(job("evaluate", *WANDB))
     for told in recorded(Path("outputs")):

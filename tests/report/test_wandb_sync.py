@@ -44,6 +44,8 @@ def grid(workplace: Path, originals: Originals, job: Job) -> Path:
     return Path("outputs/grid")
 
 
+@pytest.mark.ci
+@pytest.mark.slow
 def test_everything_on_disk_becomes_a_run(grid: Path) -> None:
     assert main(["wandb", "sync", "outputs/grid", "--offline", "--clips-mb", "1"]) == 0
     found = recorded(Path("outputs"))
@@ -79,6 +81,8 @@ def test_again_is_the_same_and_live_is_the_same(workplace: Path, job: Job) -> No
     assert recorded(Path("outputs"))[0].project == "other"
 
 
+@pytest.mark.ci
+@pytest.mark.slow
 def test_a_broken_run_does_not_keep_the_others(grid: Path, capsys: pytest.CaptureFixture[str]) -> None:
     broken = grid / "fan/small-512x32-s0/train"
     (broken / "metrics.jsonl").write_text('{"epoch": 0, "step": }\n')
@@ -92,6 +96,8 @@ def test_a_broken_run_does_not_keep_the_others(grid: Path, capsys: pytest.Captur
     assert len(recorded(Path("outputs"))) == 5
 
 
+@pytest.mark.ci
+@pytest.mark.slow
 def test_a_run_without_an_epoch_is_named(grid: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (grid / "fan/small-512x32-s1/train/metrics.jsonl").unlink()
     assert main(["wandb", "sync", "grid", "--offline"]) == 1
@@ -141,6 +147,8 @@ def test_no_grid(workplace: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "outputs/nothing: no runs there" in capsys.readouterr().err
 
 
+@pytest.mark.ci
+@pytest.mark.slow
 def test_a_run_that_is_being_trained_is_left_out(grid: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = RunFolder(grid / "fan/small-512x32-s0/train")
     with hold(run):

@@ -102,6 +102,8 @@ def test_the_holder_refuses_itself_and_releases_after_an_error(run: RunFolder) -
     assert holder_of(run) is None
 
 
+@pytest.mark.ci
+@pytest.mark.slow
 def test_of_many_that_start_at_once_one_works(run: RunFolder) -> None:
     processes = [start(HOLD, str(run.path), "3") for _ in range(6)]
     outputs = [process.communicate()[0] for process in processes]

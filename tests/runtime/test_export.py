@@ -87,6 +87,8 @@ def assert_same_scores(run: RunFolder, model: Model, unit: float = 1e-2) -> None
         np.testing.assert_array_equal(found.seconds, expected.seconds)
 
 
+@pytest.mark.ci
+@pytest.mark.slow
 @pytest.mark.parametrize("overrides", SMALL, ids=lambda overrides: "-".join(overrides))
 def test_every_input_and_scorer(workplace: Path, job: Job, overrides: tuple[str, ...]) -> None:
     run = finished(job, *overrides)
@@ -167,6 +169,8 @@ def test_methods_that_train_nothing(workplace: Path, job: Job, overrides: tuple[
     assert_same_scores(run, read_model(Path("fan.asd")))
 
 
+@pytest.mark.ci
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["autoencoder", "mobilenetv2"])
 def test_both_baselines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, job: Job, method: str) -> None:
     monkeypatch.chdir(tmp_path)
@@ -179,6 +183,8 @@ def test_both_baselines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, job: Jo
         build_model(exported_detector(run.path), n_references=5)
 
 
+@pytest.mark.ci
+@pytest.mark.slow
 def test_fewer_references_are_stated_with_their_cost(evaluated: RunFolder) -> None:
     whole = build_model(exported_detector(evaluated.path))
     model = build_model(exported_detector(evaluated.path), n_references=12, fp16=True)

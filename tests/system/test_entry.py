@@ -93,6 +93,8 @@ def test_memory_that_runs_out_shows_in_many_ways(error: Exception) -> None:
         assert not is_out_of_memory(type(error)("something else"))
 
 
+@pytest.mark.ci
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_workers_of_the_simulator_end_with_their_parent(number: int, tmp_path: Path) -> None:
     code = (

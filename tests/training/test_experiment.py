@@ -161,6 +161,8 @@ def test_changed_data_are_another_run(trained: RunFolder, job: Job) -> None:
         job("train")
 
 
+@pytest.mark.ci
+@pytest.mark.slow
 def test_overfits_eight_clips(workplace: Path, job: Job) -> None:
     run = train(job("train", "trainer.max_steps=60", "mixup.probability=0", "batch_size=8"))
     assert read_record(run)[-1]["accuracy"] == 1.0

@@ -119,6 +119,8 @@ def test_handlers_are_put_back(workplace: Path, job: Job) -> None:
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
 
 
+@pytest.mark.ci
+@pytest.mark.slow
 def test_phase_two_goes_on_too(workplace: Path, job: Job) -> None:
     for name in ("whole", "main"):
         train(job("train", f"name={name}"))
@@ -203,6 +205,8 @@ DAMAGES = [(damage_truncate, share) for share in (0.0, 0.1, 0.5, 0.99)] + [
 ]
 
 
+@pytest.mark.ci
+@pytest.mark.slow
 @pytest.mark.parametrize(("damage", "share"), DAMAGES)
 def test_a_damaged_checkpoint_gives_way_to_the_one_before(
     workplace: Path, job: Job, damage: Callable[[Path, float], None], share: float, capsys: pytest.CaptureFixture[str]
