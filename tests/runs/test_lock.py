@@ -239,7 +239,7 @@ def test_a_lock_that_a_crash_cut_short_is_no_lock(run: RunFolder, text: str) -> 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
 def test_a_forked_worker_neither_holds_nor_releases(run: RunFolder) -> None:
-    code = HOLD.replace('    print("held"', '    import os; os.fork()\n    print("held"')
+    code = HOLD.replace('    print("held"', '    import os; os.fork() or time.sleep(60)\n    print("held"')
     with holding(run, code) as process:
         process.kill()  # the worker lives on
         process.wait()
