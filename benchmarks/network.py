@@ -54,7 +54,9 @@ def ready_batch(config: ArcFaceConfig) -> tuple[Tensor, Tensor, Tensor, Tensor]:
 
 def build(method: ArcFaceMethod) -> SectionClassifier:
     """The model of a method on the device."""
-    table: Any = SimpleNamespace(sections=list(range(SECTIONS)))
+    table: Any = SimpleNamespace(
+        sections=list(range(SECTIONS)), classes=[f"{section:02d}" for section in range(SECTIONS)]
+    )
     return method.module(table, LONG, None).to(device())
 
 

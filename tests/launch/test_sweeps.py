@@ -91,12 +91,6 @@ def test_a_grid_of_twelve_survives_ten_kills(data: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.ci
-def test_a_grid_of_twelve_survives_three_kills(data: Path) -> None:
-    check_grid(3)
-
-
-@pytest.mark.slow
-@pytest.mark.ci
 def test_sigterm_leaves_checkpoints_and_the_table(data: Path) -> None:
     command = [sys.executable, ROOT / "train.py", "-m", *TINY, "machine=fan,pump", "trainer.max_steps=2000"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as sweep:
