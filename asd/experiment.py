@@ -178,7 +178,8 @@ def fit(
     if rank() == 0:
         say(describe_table(reading))
     parts = own_callbacks(config), own_loggers(config, run)  # mistakes in them, before clips are decoded
-    phase1 = load_phase1(config, table) if config.phase == "finetune" else None
+    begun_from = phase1_checkpoint(config) if config.phase == "finetune" else None
+    phase1 = load_phase1(begun_from, table) if begun_from else None
     clips = open_recordings(
         reading,
         method.decoding,
@@ -188,7 +189,7 @@ def fit(
     )
     clips.announce()
     keep_skipped(run, clips.skipped)
-    table = classified(run, method, clips)
+    table = classified(run, method, clips, begun_from)
     data = method.datamodule(table, clips.bank) if config.trainer.max_steps != 0 else None
     n_steps = length(config.trainer, data.plan.n_steps_per_epoch) if data else 0
     if phase1 and phase1["asd"].get("classes", table.classes) != table.classes:
@@ -207,15 +208,19 @@ def fit(
         finish(run, config, module, skipped=clips.skipped, content=content, notes=list(reading.notes))
 
 
-def classified(run: RunFolder, method: Method[Any], clips: Usable[WaveformBank]) -> ClipTable:
+def classified(run: RunFolder, method: Method[Any], clips: Usable[WaveformBank], begun_from: Path | None) -> ClipTable:
     """The clips with their classes, which a run keeps where they are not the sections, and phase 2 takes from phase 1.
+
+    Args:
+        run: Its folder.
+        method: Of the run.
+        clips: That can be used.
+        begun_from: The checkpoint of phase 1; None in phase 1.
 
     Raises:
         ValueError: What is kept does not fit the clips.
     """
-    phase1 = []
-    if method.config.phase == "finetune":
-        phase1 = [RunFolder(phase1_checkpoint(method.config).absolute().parents[1])]
+    phase1 = [RunFolder(begun_from.absolute().parents[1])] if begun_from else []
     kept = (read_classes(folder, clips.table) for folder in ([run] if run.is_begun else phase1))
     names = next(kept, None)
     table = method.classify(clips.table, clips.bank) if names is None else replace(clips.table, class_name=names)
@@ -233,13 +238,12 @@ def phase1_checkpoint(config: RunConfig) -> Path:
     return Path(config.checkpoint) if config.checkpoint else find_phase1(config).checkpoint
 
 
-def load_phase1(config: RunConfig, table: ClipTable) -> dict[str, Any]:
+def load_phase1(path: Path, table: ClipTable) -> dict[str, Any]:
     """The checkpoint of the phase-1 run.
 
     Raises:
         ValueError: It belongs to other sections.
     """
-    path = phase1_checkpoint(config)
     checkpoint = load_checkpoint(path)
     known = checkpoint["asd"]["sections"]
     if known != table.sections:

@@ -26,53 +26,13 @@ DOMAINS: tuple[Domain, ...] = ("both", "source", "target")
 
 
 @dataclass(frozen=True)
-class PieceInput:
-    """Standardised spectrogram pieces (asd/features/spectrogram.py says what each setting means).
-
-    Attributes:
-        stride: Columns from one piece of a clip to the next.
-    """
+class ColumnInput:
+    """Columns of a Fourier transform, as many as a window has; column c is centred on sample c · hop_length."""
 
     sample_rate: int
     n_fft: int
     hop_length: int
     n_frames: int
-    n_bins: int
-    scale: Literal["linear", "power", "log"]
-    pair_mean: bool
-    pad: Pad
-    standardise: Literal["piece", "frequency", "time_mean", "none"]
-    stride: int
-    kind: Literal["pieces"] = "pieces"
-
-    @property
-    def margin(self) -> int:
-        """Samples that windows reach beyond either end of a clip."""
-        return self.n_fft // 2
-
-    @property
-    def window_length(self) -> int:
-        """Samples of one piece."""
-        return (self.n_frames - 1) * self.hop_length + self.n_fft
-
-
-@dataclass(frozen=True)
-class LogMelInput:
-    """Windows of log-mel energies (asd/features/logmel.py says what each setting means).
-
-    Attributes:
-        stride: Columns from one window of a clip to the next.
-    """
-
-    sample_rate: int
-    n_fft: int
-    hop_length: int
-    n_frames: int
-    n_mels: int
-    power: float
-    pad: Pad
-    stride: int
-    kind: Literal["log-mel"] = "log-mel"
 
     @property
     def margin(self) -> int:
@@ -83,6 +43,38 @@ class LogMelInput:
     def window_length(self) -> int:
         """Samples of one window."""
         return (self.n_frames - 1) * self.hop_length + self.n_fft
+
+
+@dataclass(frozen=True)
+class PieceInput(ColumnInput):
+    """Standardised spectrogram pieces (asd/features/spectrogram.py says what each setting means).
+
+    Attributes:
+        stride: Columns from one piece of a clip to the next.
+    """
+
+    n_bins: int
+    scale: Literal["linear", "power", "log"]
+    pair_mean: bool
+    pad: Pad
+    standardise: Literal["piece", "frequency", "time_mean", "none"]
+    stride: int
+    kind: Literal["pieces"] = "pieces"
+
+
+@dataclass(frozen=True)
+class LogMelInput(ColumnInput):
+    """Windows of log-mel energies (asd/features/logmel.py says what each setting means).
+
+    Attributes:
+        stride: Columns from one window of a clip to the next.
+    """
+
+    n_mels: int
+    power: float
+    pad: Pad
+    stride: int
+    kind: Literal["log-mel"] = "log-mel"
 
 
 @dataclass(frozen=True)

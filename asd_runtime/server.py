@@ -22,6 +22,7 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from asd_runtime import __version__
 from asd_runtime.detector import Detector
 from asd_runtime.model_file import Domain
+from asd_runtime.verdict import DEFAULT_RULE
 from asd_runtime.waveform import TooLongError, read_sound
 
 PAGE = Path(__file__).with_name("page.html")
@@ -290,7 +291,7 @@ def routes(scoring: Scoring) -> APIRouter:
         request: Request,
         model: str | None = None,
         section: Annotated[int | None, Query(ge=0)] = None,
-        threshold: Annotated[str, Query(max_length=100)] = "official",
+        threshold: Annotated[str, Query(max_length=100)] = DEFAULT_RULE,
         domain: Domain = "both",
     ) -> Scored:
         """Scores the recording in the body: WAV, FLAC or whatever else libsndfile reads."""

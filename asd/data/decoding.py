@@ -91,19 +91,13 @@ def read_waveform(
     Raises:
         ValueError: The file is missing, damaged, truncated, of another format, too short, or silent from end to end.
     """
-    try:
-        decoding = Decoding(sample_rate, min_samples, channel, resample)
-        samples = cut(read_recording(path, decoding), *part, sample_rate)
-        check_waveform(samples, min_samples)
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from None
-    return samples
+    return read_clip(path, Decoding(sample_rate, min_samples, channel, resample), part)
 
 
-def read_clip(path: Path, decoding: Decoding) -> np.ndarray:
+def read_clip(path: Path, decoding: Decoding, part: tuple[int, int] = WHOLE) -> np.ndarray:
     """`read_waveform` with what a run asks of its recordings."""
     try:
-        samples = read_recording(path, decoding).samples
+        samples = cut(read_recording(path, decoding), *part, decoding.sample_rate)
         check_waveform(samples, decoding.min_samples)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None

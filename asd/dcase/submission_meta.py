@@ -126,13 +126,12 @@ def describe_system(order: Order, configs: Sequence[RecordedConfig], n_members: 
 
 
 def technique(config: RecordedConfig) -> str:
-    """What the challenge calls the method of a run, which must be one of trusted code.
-
-    Raises:
-        ValueError: It is not.
-    """
+    """What the challenge calls the method of a run; empty for code of others, which is not imported for a word."""
     key = f"a run of outputs/{config.name}: method"
-    require_trusted(config.method.target, key)
+    try:
+        require_trusted(config.method.target, key)
+    except ValueError:
+        return ""
     return str(getattr(find_code(Component.of({"_target_": config.method.target}), key), "TECHNIQUE", ""))
 
 

@@ -25,7 +25,6 @@ from asd.methods.temporal_pooling import TemporalPoolingConfig
 from asd.methods.windows import WindowExtractor
 from asd.models.embedder import Embedder
 from asd.runs.manifest import code_version, sha256
-from asd.runs.scores import ScoreTable, read_scores
 from asd.scoring import logmel
 from asd_runtime.framing import first_columns
 from asd_runtime.model_file import (
@@ -68,11 +67,8 @@ def exported_detector(
     parts = parts_of(detector)
     if unknown := sorted(set(only or ()) - set(detector.sections)):
         raise ValueError(f"{path}: section {unknown[0]} is not known; the run knows {detector.sections}")
-    table = read_scores(detector.run.scores(detector.choice.name) / "scores.csv")
     sections = [
-        section_of(table, number, class_index, detector, parts["scoring"])
-        for class_index, number in enumerate(detector.sections)
-        if only is None or number in only
+        section_of(number, detector, parts["scoring"]) for number in detector.sections if only is None or number in only
     ]
     return ExportedDetector(
         identity=identity_of(detector),
@@ -195,20 +191,13 @@ def example(*shape: int) -> torch.Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(0))
 
 
-def section_of(table: ScoreTable, number: int, class_index: int, detector: RunDetector, scoring: Scoring) -> Section:
+def section_of(number: int, detector: RunDetector, scoring: Scoring) -> Section:
     """A section's training clips, scores, and references or what its scorer learned; clips in the references' order."""
-    rows = np.flatnonzero(table.is_train & (table.section == number))
-    section = Section(
-        number=number,
-        class_index=class_index,
-        clips=table.clip[rows],
-        training_scores=table.score[rows],
-        is_source=table.domain[rows] == "source",
-    )
+    section = detector.known(number)
     stored = detector.references
     if stored is None:
         return section
-    train, stored_rows = stored.of_section(number, class_index, f"section {number:02d}")
+    train, stored_rows = stored.of_section(number, section.class_index, f"section {number:02d}")
     place = {str(path): index for index, path in enumerate(section.clips)}
     order = np.array([place[str(path)] for path in stored.path[stored_rows]])
     is_plain = isinstance(scoring, NeighbourScoring)

@@ -14,7 +14,7 @@ from asd.data.readers.describe import explain_missing
 from asd.data.sound_files import UNWRITABLE, printable
 from asd.methods.method import build_method
 from asd.runs.folder import RunFolder, find_runs
-from asd.runs.manifest import differences, flatten, is_done, read_manifest, refuse_other
+from asd.runs.manifest import differences, is_done, read_manifest, refuse_other
 from asd.runs.recorded import RecordedConfig
 
 FREEZING = ("until_last_block", "backbone", "arcface")  # models/freezing, which imports torch
@@ -121,7 +121,7 @@ def require_free(config: RunConfig) -> None:
         return
     values = config.plain()
     if config.data.simulate:  # what was lost of a factory is made again before it is compared
-        values["data"]["fingerprint"] = dict(flatten(run.read_config())).get("data.fingerprint")
+        values["data"]["fingerprint"] = RecordedConfig.read(run).data.fingerprint
     elif Path(config.data.root).exists() and config.machine in reader.machines():
         table = read_clips(reader, config.machine, config.data.on_bad_clip).table
         values["data"]["fingerprint"] = table.fingerprint()

@@ -59,7 +59,7 @@ class ScoredRun:
 
     @property
     def edition(self) -> str:
-        """Edition of its data."""
+        """Edition of its data; runs made before there was a choice were on 2021's layout."""
         return self.config.data.edition or "2021"
 
     @cached_property

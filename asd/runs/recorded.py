@@ -6,7 +6,6 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
 
-from asd.config.upgrade import upgrade
 from asd.runs.folder import RunFolder
 
 
@@ -56,14 +55,14 @@ class RecordedData(Recorded):
         name: The reader's.
         root: Their folder, or their table.
         table: Their table, where there is one.
-        edition: Of the challenge. Runs made before there was a choice were on 2021's layout.
+        edition: Of the challenge; None where the run is older than the choice.
         fingerprint: Hash of their content.
     """
 
     name: str = ""
     root: str
     table: str | None = None
-    edition: str | None = "2021"
+    edition: str | None = None
     fingerprint: str | None = None
 
     @property
@@ -134,15 +133,14 @@ class RecordedConfig(Recorded):
 
     @classmethod
     def of(cls, values: Mapping[str, Any], source: str = "the configuration") -> Self:
-        """The configuration that plain values hold; `source` is what messages call them."""
+        """The configuration that plain values of today's form hold; `source` is what messages call them."""
         try:
-            plain = upgrade(values)
-            found = cls.model_validate(plain)
+            found = cls.model_validate(dict(values))
         except ValidationError as error:
             first = error.errors()[0]
             key = ".".join(map(str, first["loc"]))
             raise ValueError(f"{source}: {key}: {first['msg']}") from None
-        found._values.update(plain)
+        found._values.update(values)
         return found
 
     @property
