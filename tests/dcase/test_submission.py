@@ -17,13 +17,14 @@ from asd.config.instantiate import instantiate
 from asd.dcase import submission
 from asd.dcase.submission import make_submission, repair
 from asd.dcase.submission_entries import Entry, Order, find_missing, in_part
-from asd.dcase.submission_meta import Author, abbreviate, make_label, parse_author
+from asd.dcase.submission_meta import Author, abbreviate, make_label, parse_author, technique
 from asd.evaluation import evaluate
 from asd.experiment import train
 from asd.methods.arcface import ArcFaceConfig
 from asd.methods.method import config_of
 from asd.runs.excluded import write_skipped
 from asd.runs.folder import RunFolder
+from asd.runs.recorded import RecordedConfig
 from asd.runs.scores import ScoreTable, read_scores
 from asd.scoring.thresholds import Threshold
 
@@ -263,3 +264,17 @@ def test_files_that_a_loss_of_power_emptied_are_written_again(tmp_path: Path) ->
     with pytest.raises(ValueError, match=r"is there already, with other content in label/y"):
         repair(out, anew)
     assert not (out / "label" / "x").exists()
+
+
+@pytest.mark.parametrize(
+    ("target", "word"),
+    [
+        ("asd.methods.arcface.ArcFaceMethod", "CNN"),
+        ("asd.methods.autoencoder.AutoencoderMethod", "AE"),
+        ("asd.methods.temporal_pooling.TemporalPoolingMethod", ""),
+        ("own.method.Mine", ""),  # code of others is not imported for a word
+    ],
+)
+def test_what_the_challenge_calls_a_method(target: str, word: str) -> None:
+    values = {"name": "main", "seed": 0, "phase": "train", "data": {"root": "data"}, "method": {"_target_": target}}
+    assert technique(RecordedConfig.of(values)) == word

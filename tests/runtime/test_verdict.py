@@ -1,13 +1,16 @@
 """Thresholds that people ask for: what is promised, and where it cannot be."""
 
+import argparse
+
 import numpy as np
 import pytest
 from scipy import stats
 
 from asd.scoring.thresholds import find_threshold as find_official
 from asd.scoring.thresholds import tail_quantiles
-from asd_runtime.model_file import Section
-from asd_runtime.verdict import ClipScore, Threshold, find_threshold, share_below
+from asd_runtime import cli
+from asd_runtime.model_file import DOMAINS, Section
+from asd_runtime.verdict import DEFAULT_RULE, ClipScore, Threshold, find_threshold, share_below
 
 DAY = 86_400
 
@@ -96,3 +99,9 @@ def test_the_nearest_clips_are_counted() -> None:
     clip = ClipScore(1.0, 0, 0.5, Threshold(0.5, "0.5"), True, np.zeros(7), np.zeros(7), names)
     assert (clip.verdict, clip.nearest_clips(2), clip.nearest_clips(9)) == ("anomalous", ["b", "a"], ["b", "a", "c"])
     assert clip.plain()["nearest"] == names.tolist()
+
+
+def test_the_command_line_names_the_rule_and_the_domains_without_importing_them() -> None:
+    parser = argparse.ArgumentParser()
+    options = cli.add_score(parser.add_subparsers()).parse_args(["fan.asd", "clip.wav"])
+    assert (options.threshold, cli.DOMAINS) == (DEFAULT_RULE, DOMAINS)
