@@ -24,11 +24,11 @@ $(READY): pyproject.toml constraints.txt
 	@touch $@
 
 demo: install ## from nothing to a results page, on the simulated factory
-	@echo "four steps, 4 to 5 minutes in all on two recent cores (docs/log.md); every one says how long it has left:"
-	@echo "1 train: simulated sound, then two networks, 90 steps each   most of the time"
-	@echo "2 fine-tune: both on three clips of the target domain, 30 steps   a third of that"
-	@echo "3 evaluate: embed and score 309 clips twice   half a minute"
-	@echo "4 report: the page   a quarter of a minute"
+	@echo "four steps, 4 to 9 minutes in all on two cores (docs/log.md); every one says how long it has left:"
+	@echo "1 train: simulated sound, then two networks, 90 steps each      half of the time"
+	@echo "2 fine-tune: both on three clips of the target domain, 30 steps  half a minute"
+	@echo "3 evaluate: embed and score 309 clips with each of four runs     a third of the time"
+	@echo "4 report: the page                                               a quarter of a minute"
 	$(BIN)/python train.py -m $(DEMO)
 	$(BIN)/python finetune.py -m $(DEMO) trainer.max_steps=30 freeze=until_last_block
 	$(BIN)/python evaluate.py name=demo logmel_neighbour=true

@@ -210,7 +210,8 @@ def clips_by_class(table: ClipTable, domain: str) -> list[np.ndarray]:
     clips = [np.flatnonzero(here & (index == number)) for number in range(len(classes))]
     empty = [name for name, found in zip(classes, clips, strict=True) if not len(found)]
     if empty and (table.class_name is None or len(empty) == len(classes)):
-        raise ValueError(f"{table.machine}: no training clips from the {domain} domain in {', '.join(empty)}")
+        way_out = ". Phase 2 learns from target clips; without any, evaluate.py takes phase 1" * (domain == "target")
+        raise ValueError(f"{table.machine}: no training clips from the {domain} domain in {', '.join(empty)}{way_out}")
     if domain == "source":
         clips = [found if len(found) else np.flatnonzero(train & (index == k)) for k, found in enumerate(clips)]
     return clips
