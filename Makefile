@@ -36,7 +36,7 @@ demo: install ## from nothing to a results page, on the simulated factory
 	@echo; echo "Open outputs/demo/report/index.html   runs and scores: outputs/demo/   sound: data/demo/"
 
 smoke: install ## every backbone × input × freeze strategy in a few steps, in one process
-	$(BIN)/python -m pytest -q tests/cli/test_smoke.py -m slow
+	$(BIN)/python -m pytest -q tests/cli/test_smoke.py::test_all_combinations -m slow
 
 test: install ## the tests, in parallel: about four minutes on two cores
 	$(TESTS)

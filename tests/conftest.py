@@ -1,19 +1,23 @@
 """What every test shares: the place of the real recordings, runs to begin with, no leaking environment."""
 
+from __future__ import annotations
+
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from asd.evaluation import evaluate
-from asd.experiment import train
-from asd.report.wandb.runs import has_account
-from asd.runs.folder import RunFolder
-from tests.support.factory import make_machine
-from tests.support.jobs import tiny
-from tests.support.originals import Originals
+if TYPE_CHECKING:  # the process that hands out the tests loads this file and needs no torch
+    from asd.runs.folder import RunFolder
+    from tests.support.originals import Originals
+
+
+@pytest.fixture(autouse=True)
+def no_waiting_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is flushed is looked at, whether it is on the disk is not: tests of power loss keep their own books."""
+    monkeypatch.setattr(os, "fsync", os.fstat)  # which refuses a closed file too
 
 
 @pytest.fixture(scope="session")
@@ -31,6 +35,8 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("ASD_CACHE", raising=False)
     monkeypatch.setenv("ASD_DATA", "data")
+    from tests.support.factory import make_machine
+
     make_machine(tmp_path / "data")
     return tmp_path
 
@@ -38,6 +44,8 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def offline_wandb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No account, no measuring of the machine, no file outside the test's folder."""
+    from asd.report.wandb.runs import has_account
+
     for name in ("WANDB_MODE", "WANDB_API_KEY"):
         monkeypatch.delenv(name, raising=False)
     has_account.cache_clear()
@@ -48,18 +56,26 @@ def offline_wandb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def job() -> Callable[..., Any]:
     """Composes the checked configuration of one tiny job, as the script of that name would."""
+    from tests.support.jobs import tiny
+
     return tiny
 
 
 @pytest.fixture(scope="session")
 def originals(tmp_path_factory: pytest.TempPathFactory) -> Originals:
     """What tests begin with and the session makes once."""
+    from tests.support.originals import Originals
+
     return Originals(tmp_path_factory.mktemp("originals"))
 
 
 @pytest.fixture
 def trained(workplace: Path, originals: Originals) -> RunFolder:
     """A finished tiny run: phase 1 of fan."""
+    from asd.experiment import train
+    from asd.runs.folder import RunFolder
+    from tests.support.jobs import tiny
+
     originals.lay_out("trained", lambda: train(tiny("train")))
     return RunFolder(Path("outputs/main/fan/small-512x32-s0/train"))
 
@@ -67,5 +83,8 @@ def trained(workplace: Path, originals: Originals) -> RunFolder:
 @pytest.fixture
 def evaluated(trained: RunFolder, originals: Originals) -> RunFolder:
     """A finished tiny run with its scores and results."""
+    from asd.evaluation import evaluate
+    from tests.support.jobs import tiny
+
     originals.lay_out("evaluated", lambda: evaluate(tiny("evaluate")))
     return trained

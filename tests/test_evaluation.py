@@ -171,6 +171,8 @@ def test_the_phase_of_the_submissions() -> None:
     assert choose_phase({"train", "finetune-none"}, "train") == "train"
 
 
+@pytest.mark.ci
+@pytest.mark.slow
 def test_several_fine_tunings_want_a_name(trained: RunFolder, job: Job, capsys: pytest.CaptureFixture[str]) -> None:
     for freeze in ("none", "arcface"):
         train(job("finetune", f"freeze={freeze}"))
@@ -181,6 +183,8 @@ def test_several_fine_tunings_want_a_name(trained: RunFolder, job: Job, capsys: 
     assert "submission4" in Path("outputs/main/results/table2.csv").read_text()
 
 
+@pytest.mark.ci
+@pytest.mark.slow
 def test_machines_one_several_all(workplace: Path, job: Job) -> None:
     make_machine(Path("data"), "pump")
     for machine in ("fan", "pump"):

@@ -104,6 +104,8 @@ def test_a_head_of_ones_own(mine: Path) -> None:
     assert {"loss", "accuracy"} <= record[-1].keys()
 
 
+@pytest.mark.ci
+@pytest.mark.slow
 def test_an_optimizer_and_a_schedule_of_ones_own(mine: Path) -> None:
     found = run(mine, "optimizer=rmsprop", "schedule=constant")
     assert read_record(found)[-1]["lr"] == 0.001
@@ -111,12 +113,16 @@ def test_an_optimizer_and_a_schedule_of_ones_own(mine: Path) -> None:
     assert read_record(found)[-1]["lr"] > 0
 
 
+@pytest.mark.ci
+@pytest.mark.slow
 def test_a_callback_of_ones_own(mine: Path) -> None:
     record = read_record(run(mine, "callbacks=weight_norm"))
     assert record[-1]["weight_norm"] > 0
     assert "weight_norm" in (Path("outputs/own/fan/small-512x32-s0/train/metrics.csv")).read_text()
 
 
+@pytest.mark.ci
+@pytest.mark.slow
 def test_callbacks_of_lightning(mine: Path) -> None:
     record = read_record(run(mine, "callbacks=lr_monitor", "trainer.max_steps=4"))
     assert any(name.startswith("lr-") for name in record[-1])
@@ -134,6 +140,8 @@ def test_a_logger_of_lightnings(mine: Path) -> None:
     assert next(found.path.rglob("lightning/**/metrics.csv")).read_text().startswith(("accuracy", "epoch"))
 
 
+@pytest.mark.ci
+@pytest.mark.slow
 def test_a_reader_of_ones_own(mine: Path) -> None:
     for unit in (1, 2):
         for day in range(1, 9):
@@ -149,6 +157,8 @@ def test_a_reader_of_ones_own(mine: Path) -> None:
     assert scores.count(",anomaly,") == 4
 
 
+@pytest.mark.ci
+@pytest.mark.slow
 def test_a_scorer_of_ones_own(mine: Path) -> None:
     found = run(mine)
     words = ["--config-dir", str(mine), "name=own", "progress=false", "accelerator=cpu", "scorer=own_mahalanobis"]
@@ -161,6 +171,8 @@ def test_a_scorer_of_ones_own(mine: Path) -> None:
     assert asd.load_run(found.path, scorer="own_mahalanobis", trust=["own"]).score(clip).score > 0
 
 
+@pytest.mark.ci
+@pytest.mark.slow
 def test_a_method_of_ones_own(mine: Path) -> None:
     config = preflight(
         "train", ["--config-dir", str(mine), *TINY[1:], "method=denoising", "noise=2.0", "trainer.max_steps=2",

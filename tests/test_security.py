@@ -31,6 +31,7 @@ from asd.runs.checkpoint import load_checkpoint, newest_checkpoint
 from asd.runs.folder import RunFolder
 from asd.runs.manifest import read_manifest, sha256, write_manifest
 from asd.system.inside import inside
+from asd.system.reading import SAFE_LOADER
 from tests.support.factory import scan_machine
 
 Job = Callable[..., Any]
@@ -51,6 +52,10 @@ def run(evaluated: RunFolder) -> Iterator[RunFolder]:
     shutil.rmtree("outputs/.cache")
     yield evaluated
     assert not EXECUTED.exists()
+
+
+def test_the_loader_of_yaml_is_a_safe_one() -> None:
+    assert SAFE_LOADER in (yaml.SafeLoader, yaml.CSafeLoader)
 
 
 def test_the_trap_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -383,5 +388,6 @@ def test_files_are_read_in_the_safe_way(path: Path) -> None:
         assert name != "np.load" or given.get("allow_pickle") == "False"
         assert name != "torch.load" or given.get("weights_only") == "True"
         assert given.get("shell") != "True"
-        assert name not in {"eval", "exec", "os.system", "yaml.load", "yaml.unsafe_load", "joblib.load"}
+        assert name not in {"eval", "exec", "os.system", "yaml.unsafe_load", "joblib.load"}
+        assert name != "yaml.load" or given.get("Loader") == "SAFE_LOADER"
         assert not name.startswith(("pickle.load", "cloudpickle.load"))

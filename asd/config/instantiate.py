@@ -4,7 +4,8 @@ import hashlib
 import importlib.metadata
 import importlib.util
 import inspect
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -105,9 +106,8 @@ def code_identity(components: Iterable[Component]) -> dict[str, str]:
 def identity_of(module: str) -> str:
     """The version of an installed package, or the hash of a module's source."""
     root = module.partition(".")[0]
-    packages = importlib.metadata.packages_distributions()
-    if root in packages:
-        return f"version {importlib.metadata.version(packages[root][0])}"
+    if root in distributions():
+        return f"version {importlib.metadata.version(distributions()[root][0])}"
     try:
         spec = importlib.util.find_spec(module)
     except (ImportError, ValueError):
@@ -115,3 +115,9 @@ def identity_of(module: str) -> str:
     if spec is None or not spec.origin or not Path(spec.origin).is_file():
         return "unknown"
     return f"sha256 {hashlib.sha256(Path(spec.origin).read_bytes()).hexdigest()[:16]}"
+
+
+@cache
+def distributions() -> Mapping[str, Sequence[str]]:
+    """The names of the installed distributions that hold a package, by the package: a fifth of a second to find."""
+    return importlib.metadata.packages_distributions()

@@ -91,6 +91,8 @@ def test_home_is_expanded_wherever_a_path_is_a_value(here: Path, monkeypatch: py
     assert (config.data.root, config.data.cache) == (f"{here}/data", f"{here}/cache")
 
 
+@pytest.mark.ci
+@pytest.mark.slow
 def test_a_value_that_another_run_owns_is_refused_before_the_sweep(here: Path) -> None:
     from asd.experiment import train
 

@@ -617,6 +617,8 @@ def run_describe(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False)
 
 
+@pytest.mark.ci
+@pytest.mark.slow
 def test_describe_on_the_command_line(tmp_path: Path) -> None:
     put(tmp_path, *numbered("a/b/normal", 3))
     asked = run_describe(str(tmp_path))

@@ -177,6 +177,8 @@ def test_what_does_not_read_back_is_not_kept(
     assert not list(Path("made").iterdir())
 
 
+@pytest.mark.ci
+@pytest.mark.slow
 def test_nobody_knows_a_label(workplace: Path, job: Job, capsys: pytest.CaptureFixture[str]) -> None:
     """Runs without any labelled clip are scored, stand in no table, and can be submitted, averaged over all."""
     hide_labels(workplace / "data", "section_00", "section_04")

@@ -48,6 +48,8 @@ def test_another_scorer_needs_no_network(trained: RunFolder, job: Job, embedded:
     assert (trained.scores("mahalanobis") / "scores.csv").read_bytes() == before
 
 
+@pytest.mark.ci
+@pytest.mark.slow
 def test_several_scorers_are_one_call(trained: RunFolder, embedded: list[int]) -> None:
     words = ["-m", "scorer=cosine,mahalanobis,pca", "progress=false", "accelerator=cpu"]
     for config in preflight("evaluate", words).configs:
@@ -62,6 +64,8 @@ def test_overwriting_computes_anew(trained: RunFolder, job: Job, embedded: list[
     assert embedded == [28, 28]
 
 
+@pytest.mark.ci
+@pytest.mark.slow
 def test_another_stride_computes_anew(trained: RunFolder, job: Job, embedded: list[int]) -> None:
     evaluate(job("evaluate"))
     shutil.rmtree(trained.scores("cosine"))

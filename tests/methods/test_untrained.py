@@ -149,6 +149,8 @@ def test_mistakes_in_its_parts_are_answered_before_clips_are_decoded(
     assert not list(Path("outputs").rglob("*.bank"))
 
 
+@pytest.mark.ci
+@pytest.mark.slow
 def test_a_network_can_stay_as_it_starts(workplace: Path, job: Job) -> None:
     run = train(job("train", "trainer.max_steps=0"))
     assert run.path.parent.name == "small-512x32-s0"

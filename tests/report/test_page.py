@@ -126,6 +126,8 @@ def test_a_report_takes_the_place_of_the_one_before(single: Path, capsys: pytest
     assert not list(single.glob(".*"))
 
 
+@pytest.mark.ci
+@pytest.mark.slow
 def test_a_failure_leaves_the_report_before(single: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_report(single, data=None, media_mb=0, scorer="cosine")
 
@@ -245,6 +247,8 @@ def test_another_scorer_is_shown_only_if_asked_for_or_alone(grid: Path) -> None:
     assert read_grid(grid, "cosine").of_machine("fan")[0].scored is not None
 
 
+@pytest.mark.ci
+@pytest.mark.slow
 def test_runs_scored_before_embeddings_were_kept_have_no_map(single: Path) -> None:
     run = read_grid(single).runs[0]
     assert run.scored is not None

@@ -137,6 +137,8 @@ def test_only_the_machines_asked_for(workplace: Path, job: Job) -> None:
     assert [told.name for told in of_type("evaluate")] == ["pump/small-512x32-s0/train"]
 
 
+@pytest.mark.ci
+@pytest.mark.slow
 def test_a_broken_wandb_does_not_stop_an_evaluation(
     trained: RunFolder, job: Job, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

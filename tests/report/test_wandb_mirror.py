@@ -52,6 +52,8 @@ def test_the_mode(
     assert choose_mode(asked) == mode
 
 
+@pytest.mark.ci
+@pytest.mark.slow
 def test_two_jobs_are_two_runs_with_all_their_epochs(workplace: Path, job: Job) -> None:
     configs = [job("train", *WANDB, "name=grid", "trainer.max_steps=4", f"seed={seed}") for seed in (0, 1)]
     runs = [train(config) for config in configs]
@@ -79,6 +81,8 @@ def test_finetune_is_a_run_of_its_own(trained: RunFolder, job: Job) -> None:
     assert told.config["phase_name"] == "finetune-arcface"
 
 
+@pytest.mark.ci
+@pytest.mark.slow
 def test_a_resumed_run_goes_on_and_has_every_epoch_once(
     workplace: Path, job: Job, monkeypatch: pytest.MonkeyPatch
 ) -> None:

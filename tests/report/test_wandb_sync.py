@@ -66,6 +66,8 @@ def test_everything_on_disk_becomes_a_run(grid: Path) -> None:
     assert [line["trainer/global_step"] for line in trained.history] == [2, 4]
 
 
+@pytest.mark.ci
+@pytest.mark.slow
 def test_again_is_the_same_and_live_is_the_same(workplace: Path, job: Job) -> None:
     train(job("train", "logger=wandb", "logger.wandb.mode=offline", "logger.wandb.project=mine"))
     (live,) = recorded(Path("outputs"))
@@ -104,6 +106,8 @@ def test_a_run_without_an_epoch_is_named(grid: Path, capsys: pytest.CaptureFixtu
     assert "small-512x32-s1/train/metrics.jsonl holds no epoch yet" in capsys.readouterr().err
 
 
+@pytest.mark.ci
+@pytest.mark.slow
 def test_dry_run_sends_nothing(grid: Path, capsys: pytest.CaptureFixture[str]) -> None:
     capsys.readouterr()
     assert main(["wandb", "sync", "outputs/grid", "--dry-run"]) == 0

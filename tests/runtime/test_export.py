@@ -149,6 +149,8 @@ def test_every_setting_of_pieces(standardise: str, scale: str) -> None:
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.ci
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "overrides",
     [

@@ -50,6 +50,8 @@ def test_no_window_spans_a_gap() -> None:
         list(cut(parts, length=0, hop=1))
 
 
+@pytest.mark.ci
+@pytest.mark.slow
 def test_a_score_in_a_stream_is_the_offline_score_to_the_bit(model: Model) -> None:
     sound = np.concatenate([tone(400, 3, 1), tone(520, 3, 2)])
     windows = list(cut(pipe(io.BytesIO(sound.tobytes()), RATE), length=model.clip_samples, hop=8192))

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import numpy as np
-import soundfile
+from scipy.io import wavfile
 
 from asd.data.bad_clips import refuse_excluded
 from asd.data.clips import ClipTable
@@ -42,6 +42,8 @@ def make_machine(
             for folder, name, fault in names:
                 path = root / "dev_data" / machine / folder / f"section_{section:02d}_{domain}_{name}.wav"
                 path.parent.mkdir(parents=True, exist_ok=True)
-                soundfile.write(path, tone(base * shift * fault, seconds, seed), RATE)
+                wavfile.write(
+                    path, RATE, tone(base * shift * fault, seconds, seed)
+                )  # soundfile would wait for the disk
                 seed += 1
     return root

@@ -46,7 +46,10 @@ def test_yaml_of_another_shape_names_its_file(tmp_path: Path, content: bytes) ->
         read_yaml(path, dict[str, Any])
 
 
-def test_aliases_within_aliases_are_counted_as_what_they_stand_for(tmp_path: Path) -> None:
+def test_aliases_within_aliases_are_counted_as_what_they_stand_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("asd.system.reading.MOST_VALUES", 100_000)
     path = tmp_path / "config.yaml"
     lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
     lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 9)]

@@ -169,6 +169,8 @@ def test_overfits_eight_clips(workplace: Path, job: Job) -> None:
     assert read_record(run)[-1]["loss"] < 0.5
 
 
+@pytest.mark.ci
+@pytest.mark.slow
 def test_wandb_offline_records_one_run_each(workplace: Path, job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.setenv("WANDB_SILENT", "true")

@@ -102,7 +102,7 @@ def test_a_table_of_runs_has_straight_columns(workplace: Path, job: Job) -> None
 @pytest.mark.ci
 def test_the_script_in_a_terminal_and_in_a_pipe(tmp_path: Path) -> None:
     script = [sys.executable, str(ROOT / "train.py"), "experiment=smoke", "machine=fan"]
-    command = [*script, "trainer.max_steps=200"]
+    command = [*script, "trainer.max_steps=40"]
     ours, theirs = pty.openpty()
     termios.tcsetwinsize(theirs, (24, 160))
     environment = {**os.environ, "TERM": "xterm"}
@@ -112,7 +112,7 @@ def test_the_script_in_a_terminal_and_in_a_pipe(tmp_path: Path) -> None:
     assert process.returncode == 0
     for title in ("simulating", "decoding fan", TITLE):
         assert re.search(rf"\r{title} 100%\|█+\| \d+/\d+, 00:00 left", shown), title
-    assert re.search(r"200/200.*epoch 100/100, loss [\d.]+, accuracy [\d.]+%, [\d,]+ pieces/s", shown)
+    assert re.search(r"40/40.*epoch 20/20, loss [\d.]+, accuracy [\d.]+%, [\d,]+ pieces/s", shown)
     short = [*script, "trainer.max_steps=4"]
     piped = subprocess.run([*short, "seed=1"], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert re.search(r"^fan/small-512x32-s1/train: 4 steps in [\d.]+ s, ", piped.stderr, flags=re.M)

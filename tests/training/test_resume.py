@@ -25,14 +25,23 @@ from asd.runs.status import read_status
 from asd.system.files import NoRoomError
 from asd.training.checkpoint import AtomicCheckpointIO
 from asd.training.nonfinite import NonFiniteError
+from tests.support.jobs import tiny
+from tests.support.originals import Originals
 
 Job = Callable[..., Any]
+AT_EVERY_STEP = (pytest.mark.slow, pytest.mark.ci)
 LENGTH = "trainer.max_steps=5"  # two steps an epoch: two whole epochs and half of one
 
 
 def run_folder(name: str = "main", phase: str = "train") -> RunFolder:
     """The tiny run under a name."""
     return RunFolder(Path(f"outputs/{name}/fan/small-512x32-s0/{phase}"))
+
+
+def whole_run(originals: Originals) -> RunFolder:
+    """A run that nothing disturbed."""
+    originals.lay_out("whole", lambda: train(tiny("train", LENGTH, "name=whole")))
+    return run_folder("whole")
 
 
 def digest(run: RunFolder) -> str:
@@ -76,12 +85,18 @@ def interrupt(config: RunConfig, step: int, number: int) -> RunFolder:
     return run
 
 
-@pytest.mark.parametrize("workers", [0, 2])
-@pytest.mark.parametrize("step", range(4))
+@pytest.mark.parametrize(
+    ("step", "workers"),
+    [
+        (0, 0),
+        (3, 2),
+        *(pytest.param(*rest, marks=AT_EVERY_STEP) for rest in ((0, 2), (1, 0), (1, 2), (2, 0), (2, 2), (3, 0))),
+    ],
+)
 def test_a_signal_ends_the_run_after_the_step_and_it_goes_on_to_the_bit(
-    workplace: Path, job: Job, step: int, workers: int, capfd: pytest.CaptureFixture[str]
+    workplace: Path, originals: Originals, job: Job, step: int, workers: int, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    whole = train(job("train", LENGTH, "name=whole"))
+    whole = whole_run(originals)
     many = f"data.workers={workers}"
     run = interrupt(job("train", LENGTH, many), step, signal.SIGTERM if step % 2 else signal.SIGINT)
     assert load_checkpoint(run.checkpoint)["global_step"] == step + 1
@@ -132,11 +147,13 @@ def test_phase_two_goes_on_too(workplace: Path, job: Job) -> None:
 
 
 @pytest.mark.parametrize("step", [2, 3])
-def test_a_crash_goes_on_from_the_last_checkpoint_that_was_due(workplace: Path, job: Job, step: int) -> None:
+def test_a_crash_goes_on_from_the_last_checkpoint_that_was_due(
+    workplace: Path, originals: Originals, job: Job, step: int
+) -> None:
     def crash() -> None:
         raise RuntimeError("out of order")
 
-    whole = train(job("train", LENGTH, "name=whole"))
+    whole = whole_run(originals)
     config = job("train", LENGTH, "save.every_n_steps=1")
     with before_step(step, crash), pytest.raises(RuntimeError, match="out of order"):
         train(config)
@@ -230,6 +247,8 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before(
     assert digest(run) == before
 
 
+@pytest.mark.ci
+@pytest.mark.slow
 def test_a_loss_that_is_no_number_names_the_clips(workplace: Path, job: Job) -> None:
     original = SectionClassifier.training_step
 
@@ -293,8 +312,8 @@ def file_limit(size: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-def test_a_full_disk_at_a_checkpoint_leaves_the_earlier_one(workplace: Path, job: Job) -> None:
-    whole = train(job("train", LENGTH, "name=whole"))
+def test_a_full_disk_at_a_checkpoint_leaves_the_earlier_one(workplace: Path, originals: Originals, job: Job) -> None:
+    whole = whole_run(originals)
     config = job("train", LENGTH, "save.every_n_steps=1")
     limit = whole.checkpoint.stat().st_size // 2
     with file_limit(10**9), pytest.MonkeyPatch.context() as patch:
@@ -319,9 +338,9 @@ def test_a_full_disk_at_a_checkpoint_leaves_the_earlier_one(workplace: Path, job
 
 @pytest.mark.parametrize("target", ["metrics.jsonl", "config.yaml", "status.json", "manifest.json"])
 def test_a_full_disk_at_any_file_is_said_and_resume_works(
-    workplace: Path, job: Job, target: str, monkeypatch: pytest.MonkeyPatch
+    workplace: Path, originals: Originals, job: Job, target: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = train(job("train", LENGTH, "name=whole"))
+    whole = whole_run(originals)
     config = job("train", LENGTH)
 
     def full(descriptor: int) -> None:
