@@ -8,7 +8,7 @@ import ipaddress
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -61,14 +61,19 @@ def add_score(
     parser.add_argument("--nearest", type=int, default=0, metavar="N", help="also the N nearest training clips")
     parser.add_argument("--json", action="store_true", help="in JSON, with the pieces and their nearest training clips")
     parser.add_argument("--fail-on-anomaly", action="store_true", help="exit code 1 where a recording is anomalous")
-    parser.set_defaults(command=score, exit_on_mistake=EXIT_MISTAKE, opened=open_model)
+    parser.set_defaults(command=score, exit_on_mistake=EXIT_MISTAKE, opened=open_model, tracked=clips)
     return parser
+
+
+def clips(options: argparse.Namespace) -> Iterable[Path]:
+    """The recordings that `score` is to score."""
+    return options.clips
 
 
 def score(options: argparse.Namespace) -> int:
     """Prints score, share of training clips below, threshold, verdict and name of each recording, between tabs."""
     score_file, found = options.opened(options), {}
-    for path in options.clips:
+    for path in options.tracked(options):
         found[str(path)] = clip = score_file(path)
         if not options.json:
             nearest = [", ".join(clip.nearest_clips(options.nearest))] if options.nearest else []
