@@ -24,14 +24,14 @@ $(READY): pyproject.toml constraints.txt
 	@touch $@
 
 demo: install ## from nothing to a results page, on the simulated factory
-	@echo "four steps, 4 to 9 minutes in all on two cores (docs/log.md); every one says how long it has left:"
-	@echo "1 train: simulated sound, then two networks, 90 steps each      half of the time"
-	@echo "2 fine-tune: both on three clips of the target domain, 30 steps  half a minute"
-	@echo "3 evaluate: embed and score 309 clips with each of four runs     a third of the time"
-	@echo "4 report: the page                                               a quarter of a minute"
-	$(BIN)/python train.py -m $(DEMO)
-	$(BIN)/python finetune.py -m $(DEMO) trainer.max_steps=30 freeze=until_last_block
-	$(BIN)/python evaluate.py name=demo logmel_neighbour=true
+	@echo "four steps, 2 to 3 minutes in all on two cores with nothing beside, 6 on busy ones (docs/log.md):"
+	@echo "1 train: simulated sound, then a network, 60 steps                       half of the time"
+	@echo "2 fine-tune: 20 steps on the three clips of the target domain            a tenth"
+	@echo "3 evaluate: embed and score 309 clips, before and after the fine-tuning  a third"
+	@echo "4 report: the page                                                       less than a tenth"
+	$(BIN)/python train.py $(DEMO)
+	$(BIN)/python finetune.py $(DEMO) trainer.max_steps=20 freeze=until_last_block
+	$(BIN)/python evaluate.py name=demo scorer.stride=32 logmel_neighbour=true
 	$(BIN)/asd report outputs/demo
 	@echo; echo "Open outputs/demo/report/index.html   runs and scores: outputs/demo/   sound: data/demo/"
 

@@ -23,8 +23,6 @@ from asd.methods.method import Extractor, Method, ScorerChoice, build_method, co
 from asd.models.embedder import PRECISIONS, name_of
 from asd.report.collect import logmel_scores, write_results
 from asd.report.scored import Scoring
-from asd.report.wandb.evaluation import mirror_results
-from asd.report.wandb.runs import Destination
 from asd.runs.checkpoint import load_checkpoint
 from asd.runs.excluded import refuse_other_training, write_skipped
 from asd.runs.folder import RunFolder, find_runs
@@ -63,7 +61,10 @@ def evaluate(config: EvaluateConfig) -> None:
         score_logmel_neighbours(config)
     chosen = partial(scoring_of, config=config)
     write_results(config.name, chosen, ensemble=config.ensemble, seed=config.seed, phase=config.phase)
-    if mirror := config.logger.get("wandb"):
+    if mirror := config.logger.get("wandb"):  # imported here: it takes Lightning, and as long as all else
+        from asd.report.wandb.evaluation import mirror_results
+        from asd.report.wandb.runs import Destination
+
         mirror_results(
             config.name, chosen, Destination(**mirror.arguments), machines=config.machines, root=config.data.root
         )

@@ -8,12 +8,13 @@ import ipaddress
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from asd_runtime.detector import Detector
     from asd_runtime.verdict import ClipScore
 
 # Before numpy is imported: threads that wait by spinning take the cores of other programs.
@@ -24,6 +25,7 @@ EXPORTED = "what asd export wrote"
 EXIT_ANOMALOUS = 1
 EXIT_MISTAKE = 2
 SHORTEST_TOKEN = 16  # characters
+HOP_SECONDS = 2.048  # between the scores of a stream
 RULE = "official, quantile=0.99, per-day=1 (false alarms a day), or a number (%(default)s)"
 
 
@@ -61,14 +63,19 @@ def add_score(
     parser.add_argument("--nearest", type=int, default=0, metavar="N", help="also the N nearest training clips")
     parser.add_argument("--json", action="store_true", help="in JSON, with the pieces and their nearest training clips")
     parser.add_argument("--fail-on-anomaly", action="store_true", help="exit code 1 where a recording is anomalous")
-    parser.set_defaults(command=score, exit_on_mistake=EXIT_MISTAKE, opened=open_model)
+    parser.set_defaults(command=score, exit_on_mistake=EXIT_MISTAKE, opened=open_model, tracked=clips)
     return parser
+
+
+def clips(options: argparse.Namespace) -> Iterable[Path]:
+    """The recordings that `score` is to score."""
+    return options.clips
 
 
 def score(options: argparse.Namespace) -> int:
     """Prints score, share of training clips below, threshold, verdict and name of each recording, between tabs."""
     score_file, found = options.opened(options), {}
-    for path in options.clips:
+    for path in options.tracked(options):
         found[str(path)] = clip = score_file(path)
         if not options.json:
             nearest = [", ".join(clip.nearest_clips(options.nearest))] if options.nearest else []
@@ -109,7 +116,7 @@ def add_listen(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     parser.add_argument("--device", help="microphone, by name")
     parser.add_argument("--rate", type=int, help="of raw samples, in Hz; must be the model's")
     parser.add_argument("--follow", action="store_true", help="wait for more recordings in the folder")
-    parser.add_argument("--hop", type=float, default=2.048, metavar="SECONDS", help="between scores (%(default)g)")
+    parser.add_argument("--hop", type=float, metavar="SECONDS", help=f"between scores ({HOP_SECONDS}, or close to it)")
     parser.add_argument("--threshold", default="per-day=1", help=RULE)
     parser.add_argument("--off", type=float, metavar="SCORE", help="where an alarm ends (the threshold)")
     parser.add_argument("--min-seconds", type=float, default=0.0, help="of an alarm, and of its end (%(default)g)")
@@ -129,14 +136,15 @@ def listen(options: argparse.Namespace) -> int:
 
     detector = load(options.model)
     section, rate = detector.find_section(options.section), detector.sample_rate
-    found = find_threshold(section, options.threshold, domain=options.domain, hop_seconds=options.hop)
+    hop = hop_samples(options.hop, detector)
+    found = find_threshold(section, options.threshold, domain=options.domain, hop_seconds=hop / rate)
     for warning in found.warnings:
         print(f"threshold {found.rule}: {warning}", file=sys.stderr)
     off = found.value if options.off is None else options.off
     listener = Listener(detector, section, Alarm(found.value, off, options.min_seconds), options.domain)
     snippets = Snippets(options.snippets, int(options.snippets_mb * 1e6), rate) if options.snippets else None
     last = None
-    windows = cut(stream(options, rate), length=detector.model.clip_samples, hop=round(options.hop * rate))
+    windows = cut(stream(options, rate), length=detector.model.clip_samples, hop=hop)
     for heard in listener.listen(windows):
         if isinstance(heard, Event):
             report(json.dumps(heard.plain(), allow_nan=False), options.events)
@@ -146,6 +154,23 @@ def listen(options: argparse.Namespace) -> int:
             last = heard
             print(f"{heard.seconds:9.1f} s  {heard.level:6.1f} dB  {heard.score:.6g}  {heard.state}", file=sys.stderr)
     return 0
+
+
+def hop_samples(seconds: float | None, detector: "Detector") -> int:
+    """Samples from one window to the next, as asked; if nothing is, so many that neighbours share pieces."""
+    rate, step = detector.sample_rate, detector.piece_step
+    asked = round((HOP_SECONDS if seconds is None else seconds) * rate)
+    if step is None or asked % step == 0 or asked >= detector.model.clip_samples:
+        return asked
+    aligned = max(1, round(asked / step)) * step
+    if seconds is None:
+        return aligned
+    print(
+        f"--hop {seconds:g}: neighbouring windows share no piece, and each is computed anew; "
+        f"with --hop {aligned / rate:g} they share most",
+        file=sys.stderr,
+    )
+    return asked
 
 
 def stream(options: argparse.Namespace, rate: int) -> Iterator:

@@ -47,6 +47,17 @@ class Detector:
         """Of the sound that it takes, in Hz."""
         return self.model.input.sample_rate
 
+    @property
+    def piece_step(self) -> int | None:
+        """Samples from one piece of a clip to the next; None where windows of a stream share no piece.
+
+        Windows of a stream that are so many samples apart, or a multiple of it, share pieces, which are embedded once.
+        """
+        settings = self.model.input
+        if isinstance(settings, PooledInput) or isinstance(self.model.scoring, ReconstructionScoring):
+            return None
+        return settings.stride * settings.hop_length
+
     def score(
         self,
         samples: NDArray[np.generic],

@@ -130,6 +130,28 @@ def test_the_way_to_a_mistake_is_light() -> None:
     assert not HEAVY & {module.partition(".")[0] for module in loaded}
 
 
+def test_evaluation_and_detectors_start_without_lightning() -> None:
+    # It takes as long to import as everything else; the mirror on W&B and training import it when they begin.
+    todo, seen = (
+        ["asd.evaluation", "asd.inference.run_detector", "asd.models.embedder", "asd.report.page.render"],
+        set(),
+    )
+    while todo:
+        module = todo.pop()
+        path = ROOT / f"{module.replace('.', '/')}.py"
+        if module not in seen and path.is_file():
+            seen.add(module)
+            todo += top_imports(path)
+    assert len(seen) > 50
+    assert not seen & {f"asd.{path.removesuffix('.py').replace('/', '.')}" for path in KNOWS["pytorch_lightning"]}
+
+
+def top_imports(path: Path) -> set[str]:
+    """The modules that importing a file imports."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    return {node.module for node in tree.body if isinstance(node, ast.ImportFrom) and node.module}
+
+
 @pytest.mark.parametrize("name", ["utils", "helpers", "common", "base", "misc"])
 def test_files_are_named_after_what_they_hold(name: str) -> None:
     assert not list(ASD.rglob(f"{name}.py"))

@@ -1,10 +1,12 @@
 """`asd score`: the runtime's command, for runs as well as for exported models."""
 
 import argparse
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 
+from asd.system.progress import track
 from asd_runtime.cli import add_score, open_model, verdict_options
 from asd_runtime.verdict import ClipScore
 
@@ -17,7 +19,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     parser.add_argument(
         "--trust", action="append", default=[], metavar="PACKAGE", help="whose code the run may name; may be repeated"
     )
-    parser.set_defaults(opened=open_run, domain=None)  # a run reads it from the recording's name
+    parser.set_defaults(opened=open_run, tracked=tracked, domain=None)  # a run reads it from the recording's name
 
 
 def open_run(options: argparse.Namespace) -> Callable[[Path], ClipScore]:
@@ -29,3 +31,11 @@ def open_run(options: argparse.Namespace) -> Callable[[Path], ClipScore]:
 
     run = load_run(options.model, scorer=options.scorer, trust=options.trust)
     return partial(run.score, **verdict_options(options))
+
+
+def tracked(options: argparse.Namespace) -> Iterable[Path]:
+    """The recordings, with a bar where somebody waits at a terminal and does not see the scores come."""
+    sees_scores = sys.stdout.isatty() and not options.json
+    waits = sys.stderr.isatty() and not sees_scores and len(options.clips) > 1
+    clips: list[Path] = options.clips
+    return track(clips, "scoring", show=waits)

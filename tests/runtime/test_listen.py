@@ -12,7 +12,7 @@ import pytest
 import soundfile
 
 from asd.cli import main as asd_command
-from asd_runtime.cli import main
+from asd_runtime.cli import hop_samples, main
 from asd_runtime.detector import Detector
 from asd_runtime.listening import Alarm, Event, Heard, Listener
 from asd_runtime.model_file import Model
@@ -126,6 +126,41 @@ def test_the_command_scores_and_listens(model: Model, capsys: pytest.CaptureFixt
     for wrong in (["--rate", "8000"], ["--section", "9"], ["--threshold", "often"], ["--threshold", "quantile=2"]):
         assert main([*listen, *wrong]) == 2
     assert main(["score", "odd.wav", "odd.wav"]) == 2  # no exported detector
+
+
+def test_a_hop_at_which_windows_share_no_piece_is_said_and_never_the_default(
+    model: Model, plain_model: Model, capsys: pytest.CaptureFixture[str]
+) -> None:
+    detector = Detector(model)
+    step = detector.piece_step
+    assert hop_samples(None, detector) % step == 0
+    assert hop_samples(step / RATE, detector) == step
+    assert capsys.readouterr().err == ""
+    assert hop_samples(1.2, detector) == 1.2 * RATE
+    assert f"with --hop {round(1.2 * RATE / step) * step / RATE:g} they share most" in capsys.readouterr().err
+    assert hop_samples(model.clip_samples / RATE, detector) == model.clip_samples  # nothing overlaps
+    plain = Detector(plain_model)
+    assert plain.piece_step is None
+    assert hop_samples(1.2, plain) == 1.2 * RATE
+    assert capsys.readouterr().err == ""
+
+
+def test_who_waits_at_a_terminal_without_seeing_scores_sees_a_bar(
+    plain_model: Model, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    soundfile.write("odd.wav", tone(3000, 4, 5), RATE)
+    command = ["score", "fan.asd", "odd.wav", "./odd.wav", "--section", "0"]
+    assert asd_command(command) == 0
+    assert capsys.readouterr().err == ""
+    monkeypatch.setenv("TERM", "dumb")  # plain lines, for nothing can be drawn here
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    assert asd_command(command) == 0
+    assert "scoring: 2 clips" in capsys.readouterr().err
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    assert asd_command(command) == 0
+    assert "scoring" not in capsys.readouterr().err
+    assert asd_command([*command, "--json"]) == 0
+    assert "scoring: 2 clips" in capsys.readouterr().err
 
 
 HOURS = float(os.environ.get("ASD_LISTEN_HOURS", "2"))  # a week has 168
