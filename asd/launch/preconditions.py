@@ -6,11 +6,11 @@ from pathlib import Path
 
 from asd.config.instantiate import code_identity
 from asd.config.messages import nearest
-from asd.config.schema import OUTPUTS, EvaluateConfig, RunConfig
-from asd.data.bad_clips import read_clips
+from asd.config.schema import ALL_MACHINES, OUTPUTS, EvaluateConfig, RunConfig
 from asd.data.clips import MACHINES
 from asd.data.readers.configured import reader_of
 from asd.data.readers.describe import explain_missing
+from asd.data.readers.union import read_training
 from asd.data.sound_files import UNWRITABLE, printable
 from asd.methods.method import build_method
 from asd.runs.folder import RunFolder, find_runs
@@ -45,9 +45,11 @@ def require(config: RunConfig | EvaluateConfig, words: Sequence[str] = ()) -> No
     require_data(config)
     require_short_names(config)
     require_free(config)
+    if config.shared:
+        require_free(config.shared)
     if config.phase == "finetune" and config.checkpoint is None:
         assert config.freeze is not None
-        require_parts(config.freeze.parts, find_phase1(config, words))
+        require_parts(config.freeze.parts, find_phase1(config.shared or config, words))
     elif config.phase == "finetune":
         require_local_file("checkpoint", str(config.checkpoint))
 
@@ -107,11 +109,11 @@ def require_data(config: RunConfig) -> None:
         there = reader_of(config.data).machines()
         if not there:
             raise ValueError(f"{explain_missing(root)}\n{WAYS_TO_GET_DATA}")
-    if machine not in there:
+    if machine not in (*there, ALL_MACHINES):
         where = "the simulated factory" if config.data.simulate else root
         raise ValueError(f"machine={machine}: not in {where}.{nearest(machine, there)}")
     if not config.data.simulate:
-        build_method(config).check(read_clips(reader_of(config.data), machine, config.data.on_bad_clip).table)
+        build_method(config).check(read_training(config.shared or config).table)
 
 
 def require_free(config: RunConfig) -> None:
@@ -122,9 +124,8 @@ def require_free(config: RunConfig) -> None:
     values = config.plain()
     if config.data.simulate:  # what was lost of a factory is made again before it is compared
         values["data"]["fingerprint"] = RecordedConfig.read(run).data.fingerprint
-    elif Path(config.data.root).exists() and config.machine in reader.machines():
-        table = read_clips(reader, config.machine, config.data.on_bad_clip).table
-        values["data"]["fingerprint"] = table.fingerprint()
+    elif Path(config.data.root).exists() and config.machine in (*reader.machines(), ALL_MACHINES):
+        values["data"]["fingerprint"] = read_training(config).table.fingerprint()
     if code := code_identity(build_method(config).components):
         values["code"] = code
     refuse_other(run, values)
@@ -160,6 +161,7 @@ def phase1_command(config: RunConfig, words: Sequence[str]) -> str:
     kept = [word for word in words if not word.lstrip("+").startswith(OF_PHASE_2)]
     own = {word.lstrip("+").partition("=")[0] for word in kept}
     facts = {"machine": config.machine, "name": config.name, "seed": config.seed}
+    facts |= {"scope": "all"} if config.scope == "all" else {}
     swept = [f"{key}={value}" for key, value in facts.items() if key not in own]
     return " ".join(["python train.py", *(swept if not words else []), *map(shell_quoted, kept)])
 
@@ -176,6 +178,11 @@ def require_runs(config: EvaluateConfig) -> None:
     name, asked = config.name, config.machines
     if config.data.root is not None and not Path(config.data.root).exists():
         raise ValueError(f"data.root={config.data.root}: no such folder or table; leave it out unless the data moved")
+    if ALL_MACHINES in (asked or ()):
+        raise ValueError(
+            f"machine={ALL_MACHINES} is the network that machines share, which is scored with each of them: leave "
+            "machine out to score them all"
+        )
     finished = [run for run in find_runs(name, asked) if is_done(run)]
     done, phases = {run.machine for run in finished}, {run.phase for run in finished}
     if not done:

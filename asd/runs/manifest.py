@@ -41,7 +41,7 @@ NOISE = (
 
 
 # Keys that runs of earlier versions lack, and what they meant by that.
-ADDED = {"data.sample_rate": "error", "data.channel": "error", "classes": "section"}
+ADDED = {"data.sample_rate": "error", "data.channel": "error", "classes": "section", "scope": "machine"}
 
 
 def flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
