@@ -72,7 +72,7 @@ def differences(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> list[str]
     """Lines «key: theirs → ours» for each essential key that differs."""
     new, old = essential(ours), essential(theirs)
     return [
-        f"{key}: {old.get(key, '(absent)')} → {new.get(key, '(absent)')}"
+        f"{key}: {old.get(key, ADDED.get(key, '(absent)'))} → {new.get(key, ADDED.get(key, '(absent)'))}"
         for key in sorted(new.keys() | old.keys())
         if new.get(key) != old.get(key) and not (key in MAY_BE_AUTO and new.get(key) == "auto")
     ]
