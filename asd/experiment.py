@@ -29,12 +29,12 @@ from asd.methods.method import Method, build_method, config_of, targets_in
 from asd.models.module import TrainingModule
 from asd.models.sync_batchnorm import synchronise
 from asd.report.summary import summary_table
-from asd.runs.checkpoint import Kept, load_checkpoint, newest_checkpoint
+from asd.runs.checkpoint import Kept, load_checkpoint, newest_checkpoint, weights_digest
 from asd.runs.classes import read_classes, write_classes
 from asd.runs.excluded import keep_skipped, write_skipped
 from asd.runs.folder import RunFolder
 from asd.runs.lock import HeldError, Lock, holder_of
-from asd.runs.manifest import is_done, read_manifest, refuse_other, sha256, write_manifest
+from asd.runs.manifest import is_done, read_manifest, refuse_other, write_manifest
 from asd.runs.ranks import Follower, hold_together, rank
 from asd.runs.record import last_line
 from asd.runs.status import State, write_status
@@ -296,18 +296,17 @@ def take_network(
     identity = network.identity(config, clips.table, content)
     keep_finished(run, found["state_dict"], identity, epoch=found["epoch"], step=found["global_step"])
     notes = (together(reader_of(config.data).machines()), *reading.notes)
-    origin = sha256(shared.checkpoint)
     finish(
         run, config, network, manifest["last_epoch"],
-        skipped=clips.skipped, notes=notes, content=content, taken_from=origin,
+        skipped=clips.skipped, notes=notes, content=content, weights=weights_digest(found),
     )  # fmt: skip
     say(f"{run.path} has the network of {shared.path}")
 
 
 def refuse_other_network(run: RunFolder, shared: RunFolder) -> None:
-    """Raises ValueError where the network that machines share was trained anew since a run took it."""
-    taken = (read_manifest(run.manifest) or {}).get("taken_from")
-    if is_done(shared) and taken != sha256(shared.checkpoint):
+    """Raises ValueError where the network that machines share has other weights since a run took it."""
+    taken = (read_manifest(run.manifest) or {}).get("weights")
+    if is_done(shared) and taken != weights_digest(load_checkpoint(shared.checkpoint)):
         raise ValueError(
             f"{run.path} has the network that {shared.path} had before it was trained anew: give overwrite=true to "
             "take the present one"
@@ -447,7 +446,7 @@ def finish(
         last: The last line of its record.
         skipped: Files that were left out, and why.
         notes: What was understood of the clips.
-        facts: Digest of the training clips' content; hash of the checkpoint that the network was taken from.
+        facts: Digest of the training clips' content; of the weights, where another run trained them.
     """
     others = {"classes.csv": run.classes} if run.classes.is_file() else {}
     others |= write_skipped(run.path, skipped)
