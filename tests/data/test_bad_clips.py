@@ -21,6 +21,7 @@ from asd.runs.folder import RunFolder
 from asd.runs.manifest import read_manifest
 from asd.runs.scores import read_scores
 from tests.support.factory import RATE, make_machine, scan_machine, tone
+from tests.support.refusals import check_refusal
 
 Job = Callable[..., dict[str, Any]]
 FAN = Path("data/dev_data/fan")
@@ -84,7 +85,8 @@ def test_all_bad_clips_are_named_in_one_message(workplace: Path, job: Job) -> No
     bad = put_bad_clips()
     with pytest.raises(BadClipsError, match=f"{len(BAD)} clips cannot be used; .*data.on_bad_clip=skip") as caught:
         train(job("train"))
-    lines = str(caught.value).splitlines()[1:]
+    head, *lines = str(caught.value).splitlines()
+    check_refusal(head, "correct or remove them, or leave them out with data.on_bad_clip=skip")
     assert len(lines) == len(bad)
     for path, message in bad.items():
         assert any(path in line and message in line for line in lines), path

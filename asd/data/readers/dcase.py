@@ -157,7 +157,7 @@ class MachineFiles:
         folder, name = parts
         found = read_name(name, folder, folders=self.layout.folders, names=self.layout.names)
         if self.edition != "2020" and self._seen.setdefault(name, file.path) != file.path:
-            raise ValueError(f"the same name as {self._seen[name]}; a clip is known by its name")
+            raise ValueError(f"the same name as {self._seen[name]}; a clip is known by its name: remove one of them")
         domain = NO_DOMAIN if self.edition == "2020" else found.domain
         text = found.attributes or attributes.get(name, "")
         return Clip(file, found.section, domain, found.split, found.label, text)
