@@ -3,7 +3,8 @@
 import re
 
 REMEDY = re.compile(
-    r"\b(give|make|move|rename|remove|convert|correct|mend|leave|save|add|name|copy|write|say|take|train again)\b"
+    r"\b(give|make|move|rename|remove|convert|correct|leave|save|add|copy it)\b"
+    r"|\b(say which|say what|name yours?|name your words|name each)\b"
     r"|\b(clips lie in|belongs into|looks like)\b|\bdata\.[a-z_.]+=",
     re.IGNORECASE,
 )
