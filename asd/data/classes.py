@@ -74,9 +74,10 @@ def check_clusters(table: ClipTable, n: int) -> None:
     for section in table.sections:
         n_clips = int((table.is_train & (table.section == section)).sum())
         if n_clips < n:
+            place = table.section_title(section) + (f" of {table.machine}" if table.owner is None else "")
             raise ValueError(
-                f"classes={CLUSTERS}{n}: {table.section_title(section)} of {table.machine} has {n_clips} training "
-                f"clips; give at most classes={CLUSTERS}{n_clips}, better a tenth of that"
+                f"classes={CLUSTERS}{n}: {place} has {n_clips} training clips; give at most "
+                f"classes={CLUSTERS}{n_clips}, better a tenth of that"
             )
 
 
