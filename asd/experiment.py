@@ -34,7 +34,7 @@ from asd.runs.classes import read_classes, write_classes
 from asd.runs.excluded import keep_skipped, write_skipped
 from asd.runs.folder import RunFolder
 from asd.runs.lock import HeldError, Lock, holder_of
-from asd.runs.manifest import is_done, read_manifest, refuse_other, write_manifest
+from asd.runs.manifest import is_done, read_manifest, refuse_other, refuse_other_network, write_manifest
 from asd.runs.ranks import Follower, hold_together, rank
 from asd.runs.record import last_line
 from asd.runs.status import State, write_status
@@ -141,7 +141,7 @@ def identified(config: RunConfig, table: ClipTable) -> Method[Any]:
 def resolve(method: Method[Any], table: ClipTable, run: RunFolder) -> Method[Any]:
     """The method with what `auto` stands for, as in a run that has begun, be it this one or that of its network."""
     config = method.config
-    goes_on = not config.overwrite or run.machine != config.machine
+    goes_on = not config.overwrite or run.machine != config.machine  # overwrite=true is not meant for the network
     is_begun = run.is_begun and run.config.is_file() and goes_on
     ours = tuple(f"{name}." for name in (PACKAGE, *LIBRARIES))  # are checked class by class, whatever is typed
     typed = {target.partition(".")[0] for target in targets_in(config.plain()) if not target.startswith(ours)}
@@ -238,7 +238,8 @@ def fit(
         keep_finished(run, module.state_dict(), identity)
     if rank() == 0:
         last = last_line(run) if module.n_steps else NOTHING_LEARNED
-        finish(run, config, network, last, skipped=clips.skipped, content=content, notes=reading.notes)
+        facts = {"weights": weights_digest(load_checkpoint(run.checkpoint))} if run.is_shared else {}
+        finish(run, config, network, last, skipped=clips.skipped, content=content, notes=reading.notes, **facts)
 
 
 def open_clips(run: RunFolder, method: Method[Any], reading: Reading) -> Usable[WaveformBank]:
@@ -298,19 +299,9 @@ def take_network(
     notes = (together(reader_of(config.data).machines()), *reading.notes)
     finish(
         run, config, network, manifest["last_epoch"],
-        skipped=clips.skipped, notes=notes, content=content, weights=weights_digest(found),
+        skipped=clips.skipped, notes=notes, content=content, weights=manifest["weights"],
     )  # fmt: skip
     say(f"{run.path} has the network of {shared.path}")
-
-
-def refuse_other_network(run: RunFolder, shared: RunFolder) -> None:
-    """Raises ValueError where the network that machines share has other weights since a run took it."""
-    taken = (read_manifest(run.manifest) or {}).get("weights")
-    if is_done(shared) and taken != weights_digest(load_checkpoint(shared.checkpoint)):
-        raise ValueError(
-            f"{run.path} has the network that {shared.path} had before it was trained anew: give overwrite=true to "
-            "take the present one"
-        )
 
 
 def classified(run: RunFolder, method: Method[Any], clips: Usable[WaveformBank], begun_from: Path | None) -> ClipTable:
@@ -446,7 +437,7 @@ def finish(
         last: The last line of its record.
         skipped: Files that were left out, and why.
         notes: What was understood of the clips.
-        facts: Digest of the training clips' content; of the weights, where another run trained them.
+        facts: Digest of the training clips' content; of weights that machines share.
     """
     others = {"classes.csv": run.classes} if run.classes.is_file() else {}
     others |= write_skipped(run.path, skipped)

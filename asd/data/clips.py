@@ -24,7 +24,7 @@ def file_of(clip: str) -> tuple[str, int, int]:
 
 @dataclass(frozen=True, eq=False)
 class ClipTable:
-    """The clips of one machine as columns, sorted by path.
+    """The clips of one machine, or of all machines, as columns, sorted by path.
 
     Attributes:
         machine: Name of the machine.

@@ -14,7 +14,7 @@ from asd.data.readers.union import read_training
 from asd.data.sound_files import UNWRITABLE, printable
 from asd.methods.method import build_method
 from asd.runs.folder import RunFolder, find_runs
-from asd.runs.manifest import differences, is_done, read_manifest, refuse_other
+from asd.runs.manifest import differences, is_done, read_manifest, refuse_other, refuse_other_network
 from asd.runs.recorded import RecordedConfig
 
 FREEZING = ("until_last_block", "backbone", "arcface")  # models/freezing, which imports torch
@@ -26,12 +26,13 @@ WAYS_TO_GET_DATA = """Three ways to get some:
   the data set of the report (docs/data.md): data.root=DIR, or the environment variable ASD_DATA"""
 
 
-def require(config: RunConfig | EvaluateConfig, words: Sequence[str] = ()) -> None:
+def require(config: RunConfig | EvaluateConfig, words: Sequence[str] = (), networks: set[Path] | None = None) -> None:
     """Checks what a job of train, finetune or evaluate needs.
 
     Args:
         config: Of the job.
         words: What was typed, for the advice of what to type before.
+        networks: Folders of shared networks that an earlier job's check has seen; this one's is added.
 
     Raises:
         ValueError: Something is missing; the message says what to type.
@@ -46,7 +47,7 @@ def require(config: RunConfig | EvaluateConfig, words: Sequence[str] = ()) -> No
     require_short_names(config)
     require_free(config)
     if config.shared:
-        require_free(config.shared)
+        require_network(config, config.shared, set() if networks is None else networks)
     if config.phase == "finetune" and config.checkpoint is None:
         assert config.freeze is not None
         require_parts(config.freeze.parts, find_phase1(config.shared or config, words))
@@ -112,8 +113,25 @@ def require_data(config: RunConfig) -> None:
     if machine not in (*there, ALL_MACHINES):
         where = "the simulated factory" if config.data.simulate else root
         raise ValueError(f"machine={machine}: not in {where}.{nearest(machine, there)}")
-    if not config.data.simulate:
-        build_method(config).check(read_training(config.shared or config).table)
+    if not config.data.simulate and not config.shared:
+        build_method(config).check(read_training(config).table)
+
+
+def require_network(config: RunConfig, shared: RunConfig, checked: set[Path]) -> None:
+    """Raises ValueError where machines cannot share a network, or a finished run has an earlier one.
+
+    Args:
+        config: Of a machine's run.
+        shared: Of the network's.
+        checked: Folders of networks of which this is known; reading all machines takes seconds.
+    """
+    if shared.folder() not in checked:
+        if not shared.data.simulate:
+            build_method(shared).check(read_training(shared).table)
+        require_free(shared)
+        checked.add(shared.folder())
+    if not config.overwrite:
+        refuse_other_network(RunFolder(config.folder()), RunFolder(shared.folder()))
 
 
 def require_free(config: RunConfig) -> None:

@@ -101,6 +101,16 @@ def refuse_other(run: RunFolder, ours: Mapping[str, Any]) -> None:
         )
 
 
+def refuse_other_network(run: RunFolder, shared: RunFolder) -> None:
+    """Raises ValueError where the network that machines share has other weights since a finished run took it."""
+    taken, there = (read_manifest(folder.manifest) for folder in (run, shared))
+    if taken and there and taken.get("weights") != there.get("weights"):
+        raise ValueError(
+            f"{run.path} has the network that {shared.path} had before it was trained anew: give overwrite=true to "
+            "take the present one"
+        )
+
+
 def sha256(path: Path) -> str:
     """The hash of a file's bytes."""
     with open(path, "rb") as file:

@@ -14,9 +14,11 @@ import torch
 import asd
 from asd import experiment
 from asd.cli import main as cli
+from asd.config.compose import Plan
 from asd.config.schema import RunConfig
 from asd.evaluation import evaluate
 from asd.experiment import train
+from asd.launch.script import refuse_shared_addresses
 from asd.report.page.load import read_grid
 from asd.runs.checkpoint import load_checkpoint
 from asd.runs.folder import RunFolder, find_runs, runs_below
@@ -24,6 +26,7 @@ from asd.runs.lock import hold
 from asd.runs.manifest import is_done, read_manifest
 from asd.runs.record import read_record
 from asd.runs.scores import read_scores
+from asd.system.files import write_json
 from tests.support.factory import make_machine
 from tests.support.jobs import compose, tiny
 from tests.training.test_resume import before_step
@@ -143,12 +146,16 @@ def test_another_network_is_noticed(machines: Path) -> None:
     manifest = read_manifest(shared.manifest)
     assert manifest is not None
     train(job("train"))  # the same bytes again: nothing to do
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(experiment, "weights_digest", lambda checkpoint: "another")
-        with pytest.raises(ValueError, match="had before it was trained anew: give overwrite=true to take the present"):
-            train(job("train"))
+    write_json(shared.manifest, manifest | {"weights": "others"})
+    with pytest.raises(ValueError, match="had before it was trained anew: give overwrite=true to take the present one"):
+        job("train")
+    write_json(shared.manifest, manifest)
     train(job("train", "overwrite=true"))
     assert read_manifest(shared.manifest) == manifest  # only the machine's run is made anew
+    with pytest.raises(ValueError, match="would share the folder outputs/a/all/small-512x32-s0/train"):
+        refuse_shared_addresses(
+            Plan([job("train", "name=a"), job("train", "name=a", "machine=pump", "seed=0", "batch_size=6")])
+        )
     make_machine(Path("data"), "valve", sections=1)
     with pytest.raises(ValueError, match=r"outputs/main/all/.* belongs to another configuration:\n  data.fingerprint"):
         job("train", "machine=pump")
