@@ -98,6 +98,41 @@ def test_every_layout_through_every_command(recordings: list[Original], name: st
     assert layout.machine in page
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("edition", ["2020", "2022", "2023", "2025", pytest.param("2026", marks=pytest.mark.ci)])
+def test_every_simulated_edition_through_every_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, edition: str
+) -> None:
+    """The fan with labels; blind are its section 03, and of first-shot editions another machine, the pump."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("ASD_CACHE", raising=False)
+    sizes = ["--sections", "4" if edition < "2023" else "1", "--source", "6", "--target", "2", "--test", "4"]
+    asd("data", "simulate", "--root", "set", "--edition", edition, "--machines", "fan,pump", *sizes, "--workers", "1")
+    answers = ["data.channel=0"] if edition == "2026" else []
+    found = json.loads(asd("data", "describe", "--json", "set", *answers))
+    assert not [text for text in found["questions"] if "one section" not in text]
+    assert all(machine["excluded"] == {} for machine in found["machines"])
+    told = next(machine for machine in found["machines"] if machine["machine"] == "fan")
+    assert told["edition"] == edition
+    for command in found["commands"]:
+        trained(command, *TINY)
+    evaluate(compose("evaluate", "progress=false", "accelerator=cpu"))
+    results = json.loads(Path("outputs/main/results/results.json").read_text())
+    assert results["rules"]["fan"] == ("2020" if edition == "2020" else "2022")
+    asd("report", "outputs/main", "--media-mb", "1", "--quiet")
+    system = ("--system", "small-512x32-s0/train", "--partial")
+    for part in ("dev", "evaluation"):
+        asd("official", "submit", "outputs/main", "--out", part, "--part", part, *system)
+    (blind,) = {path.name.split("_")[2] for path in Path("evaluation").rglob("anomaly_score_*")} - {"fan"} or {"fan"}
+    assert blind == "pump"
+    (folder,) = {path.parent for path in Path("dev").rglob("anomaly_score_*")}
+    official = evaluate_folder(folder, None, rule=results["rules"]["fan"], machines=["fan"], partial=True)
+    ours = next(row for row in results["systems"] if row["name"] == "small-512x32-s0/train")
+    measured = {(row["section"], row["domain"]): row["auc"] for row in ours["rows"] if row["machine"] == "fan"}
+    theirs = {(row.section, row.domain): row.auc for row in official.rows}
+    assert {place: measured[place] for place in theirs} == pytest.approx(theirs)
+
+
 def ranking(scores: ScoreTable, clips: list[Original], name: re.Pattern[str]) -> np.ndarray:
     """The scores of the test clips in the order of the original, whose number their names hold."""
     numbers = [int(name.findall(clip)[-1]) for clip in scores.clip]

@@ -32,7 +32,7 @@ def add_simulate(parser: argparse.ArgumentParser) -> None:
     ):
         parser.add_argument(f"--{name}", type=int, default=count, help=f"{text} (%(default)s)")
     parser.add_argument("--sections", type=int, help="sections of a machine (6; 1 from 2023 on)")
-    parser.add_argument("--edition", default="2021", help="whose layout and names, 2020 to 2025 (%(default)s)")
+    parser.add_argument("--edition", default="2021", help="whose layout and names, 2020 to 2026 (%(default)s)")
     parser.add_argument("--workers", type=int, default=None, help="processes (one per core)")
     parser.set_defaults(command=simulate_factory)
 

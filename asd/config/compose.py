@@ -171,6 +171,12 @@ def typed_values(values: Mapping[str, Any], script: str) -> Any:
     if script not in config.PHASES:
         word = f"method={choice_of(method.target)}"
         raise ValueError(f"{word} has one phase, which cannot be fine-tuned. Type: python train.py {word} …")
+    if values.get("scope") == "all" and "all" not in config.SCOPES:
+        able = [choice for choice in method_choices() if "all" in method_config(choice).SCOPES]
+        raise ValueError(
+            f"scope=all: method={choice_of(method.target)} learns each machine by itself. Leave scope out, or take "
+            f"method={' or '.join(able)}"
+        )
     for key in values.keys() - {field.alias or name for name, field in config.model_fields.items()}:
         if owners := owners_of(key):
             raise ValueError(belongs(key, owners, method.target.rpartition(".")[2]))

@@ -23,6 +23,7 @@ from asd.config.components import (
 from asd.config.messages import Says
 
 OUTPUTS = Path("outputs")
+ALL_MACHINES = "all"  # what stands in the place of the machine where one network is trained for all
 
 Machine = Annotated[Word, Says("the name of one machine; several are a sweep, -m machine=fan,pump")]
 Length = Annotated[int, Ge(1)] | Literal[-1]
@@ -172,9 +173,13 @@ class RunConfig(Settings):
     model_config = ConfigDict(extra="forbid")
 
     PHASES: ClassVar[tuple[str, ...]] = ("train",)
+    SCOPES: ClassVar[tuple[str, ...]] = ("machine",)
 
     name: Word = Field(description="of the grid: outputs/<name>/")
-    machine: Machine = Field(description="the machine to train on")
+    machine: Machine = Field(description="the machine to train on; all: with scope=all, their common network alone")
+    scope: Literal["machine", "all"] = Field(
+        "machine", description="what a network is trained on: its machine, or all machines of data.root (docs/data.md)"
+    )
     seed: Seed = Field(description="same seed, same bytes on the CPU")
     overwrite: bool = Field(description="train a finished run again")
     phase: Literal["train", "finetune"] = Field(description="set by the script")
@@ -192,10 +197,27 @@ class RunConfig(Settings):
     quiet: bool = Field(description="neither progress nor remarks, only mistakes")
     code: dict[str, str] = Field({}, description="version or hash of code from outside; set by the framework")
 
+    @model_validator(mode="after")
+    def check_scope(self) -> Self:
+        """The name of what all machines share is no machine's."""
+        if self.machine == ALL_MACHINES and self.scope != "all":
+            raise ValueError(
+                f"machine={ALL_MACHINES} is the network of all machines: give scope=all with it. A machine that is "
+                "called so needs another name: rename its folder, or its cells in the column machine"
+            )
+        return self
+
     @property
     def system(self) -> str:
         """What the run's folder is called, without seed and phase."""
         raise NotImplementedError
+
+    @property
+    def shared(self) -> Self | None:
+        """The run of the network that this run takes, with scope=all; None where it trains its own."""
+        if self.scope == "machine" or self.machine == ALL_MACHINES:
+            return None
+        return self.with_values(machine=ALL_MACHINES, overwrite=False)
 
     @property
     def phase_folder(self) -> str:

@@ -100,11 +100,11 @@ def check_sections(table: ClipTable) -> None:
     """
     problems = [] if len(table) else ["there are no clips"]
     for section in np.unique(table.section):
-        n_train = int((table.is_train & (table.section == section)).sum())
+        title, n_train = table.section_title(section), int((table.is_train & (table.section == section)).sum())
         if n_train == 0:
-            problems.append(f"section {section:02d} has test clips, but no training clips to compare them with")
+            problems.append(f"{title} has test clips, but no training clips to compare them with")
         elif n_train == 1:
-            problems.append(f"section {section:02d} has one training clip, which has no other to be compared with")
+            problems.append(f"{title} has one training clip, which has no other to be compared with")
     if problems:
         raise ValueError(
             f"{table.root}, {table.machine}: {'; '.join(problems)}. Add training clips or remove the section"
@@ -151,10 +151,11 @@ def open_usable(
 
 def refuse_lost_sections(table: ClipTable, usable: ClipTable, bad: Mapping[str, str]) -> None:
     """Raises ValueError where leaving clips out leaves a section without the training clips that it needs."""
-    lost = [f"{section:02d}" for section in table.sections if section not in usable.sections]
+    lost = [table.section_title(section) for section in table.sections if section not in usable.sections]
     if lost:
         raise ValueError(
-            f"{table.machine}: no training clip of section {', '.join(lost)} can be used:{first_few(bad, REST)}"
+            f"{table.machine}: no training clip of {', '.join(lost)} can be used; replace or remove the "
+            f"section:{first_few(bad, REST)}"
         )
     check_sections(usable)
 

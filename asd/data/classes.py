@@ -1,4 +1,4 @@
-"""What a classifier tells apart: sections, attributes, domains, or clusters of similar training clips."""
+"""What a classifier tells apart: machines, sections, attributes, domains, or clusters of similar training clips."""
 
 from __future__ import annotations
 
@@ -28,11 +28,14 @@ def told_classes(table: ClipTable, kind: str) -> NDArray[np.str_]:
 
     Args:
         table: The clips.
-        kind: section, attributes (a class for each section and attribute), attributes_domain (and for each domain).
+        kind: machine, section, attributes (a class for each section and attribute), attributes_domain (and for each
+            domain).
     """
+    if kind == "machine":
+        return np.full(len(table), table.machine) if table.owner is None else table.owner
     columns = {"section": (), "attributes": (table.attributes,), "attributes_domain": (table.attributes, table.domain)}
     parts = zip(table.section.tolist(), *(column.tolist() for column in columns[kind]), strict=True)
-    return np.array([", ".join([f"section {section:02d}", *filter(None, told)]) for section, *told in parts], np.str_)
+    return np.array([", ".join([table.section_title(number), *filter(None, told)]) for number, *told in parts], np.str_)
 
 
 def cluster_classes(
@@ -59,7 +62,7 @@ def cluster_classes(
     found = told_classes(table, "section").astype(object)
     for section in table.sections:
         rows = np.flatnonzero(table.is_train & (table.section == section))
-        clips = track(rows.tolist(), f"log-mel of section {section:02d}", show=progress)
+        clips = track(rows.tolist(), f"log-mel of {table.section_title(section)}", show=progress)
         spectra = np.stack([mean_log_mel(bank.waveform(row), sample_rate) for row in clips])
         for row, cluster in zip(rows, k_means(spectra, n, seed), strict=True):
             found[row] = f"{found[row]}, cluster {cluster:02d}"
@@ -71,9 +74,10 @@ def check_clusters(table: ClipTable, n: int) -> None:
     for section in table.sections:
         n_clips = int((table.is_train & (table.section == section)).sum())
         if n_clips < n:
+            place = table.section_title(section) + (f" of {table.machine}" if table.owner is None else "")
             raise ValueError(
-                f"classes={CLUSTERS}{n}: section {section:02d} of {table.machine} has {n_clips} training clips; "
-                f"give at most classes={CLUSTERS}{n_clips}, better a tenth of that"
+                f"classes={CLUSTERS}{n}: {place} has {n_clips} training clips; give at most "
+                f"classes={CLUSTERS}{n_clips}, better a tenth of that"
             )
 
 

@@ -132,4 +132,4 @@ def check_folder(clip: ClipName, folder: str, folders: Mapping[str, str]) -> Non
     if folder not in (expected, clip.split):
         raise ValueError(f"lies in {folder}; by its name it belongs into {expected}")
     if clip.split == "train" and clip.label == "anomaly":
-        raise ValueError("an anomaly among the training clips; training clips are normal")
+        raise ValueError("an anomaly among the training clips; training clips are normal: move it to a test folder")

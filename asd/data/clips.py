@@ -24,7 +24,7 @@ def file_of(clip: str) -> tuple[str, int, int]:
 
 @dataclass(frozen=True, eq=False)
 class ClipTable:
-    """The clips of one machine as columns, sorted by path.
+    """The clips of one machine, or of all machines, as columns, sorted by path.
 
     Attributes:
         machine: Name of the machine.
@@ -42,6 +42,8 @@ class ClipTable:
         edition: Year of DCASE Task 2 whose layout and rules the data have, or "own".
         section_names: Of each section, what its recordings call it, such as id_00; empty for DCASE 2021 and later.
         class_name: (clips,) what a classifier tells training clips apart by; None: their sections.
+        owner: (clips,) the machine of each clip, in a table of several machines, whose sections are numbered through
+            and called by `section_names`; None: all are of `machine`.
     """
 
     machine: str
@@ -59,6 +61,7 @@ class ClipTable:
     edition: str = OWN
     section_names: Mapping[int, str] = field(default_factory=dict)
     class_name: np.ndarray | None = None
+    owner: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         """Fills `start` and `stop` where they are left out: clips are whole files."""
@@ -84,8 +87,12 @@ class ClipTable:
     def classes(self) -> list[str]:
         """The names of what a classifier tells apart, in order: the sections unless a run says otherwise."""
         if self.class_name is None:
-            return [f"section {section:02d}" for section in self.sections]
+            return [self.section_title(section) for section in self.sections]
         return np.unique(self.class_name[self.is_train]).tolist()
+
+    def section_title(self, section: int) -> str:
+        """What a section is called: «section 00», of a table of several machines «fan, section 00»."""
+        return f"section {section:02d}" if self.owner is None else self.section_names[section]
 
     @property
     def class_index(self) -> np.ndarray:
@@ -148,6 +155,8 @@ class ClipTable:
             told += [self.start, self.stop]
         if self.edition == OWN:
             told += [self.section, self.domain, self.split, self.label]
+        if self.owner is not None:
+            told += [self.owner]
         if any(text not in path for text, path in zip(self.attributes.tolist(), self.path.tolist(), strict=True)):
             told += [self.attributes]
         for row in zip(*told, strict=True):

@@ -171,9 +171,9 @@ def check_entry(entry: os.DirEntry[str], path: str) -> os.stat_result:
         status = entry.stat()
     except OSError as error:
         what = "a link that leads nowhere" if entry.is_symlink() else "cannot be looked at"
-        raise ValueError(f"{what} ({error.strerror})") from None
+        raise ValueError(f"{what} ({error.strerror}); correct or remove it") from None
     if not stat.S_ISREG(status.st_mode):
-        raise ValueError("not a regular file")
+        raise ValueError("not a regular file; remove it, or put the recording itself there")
     return status
 
 

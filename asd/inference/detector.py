@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import cast
 
@@ -18,7 +18,7 @@ from asd.inference.explanation import Explanation, band_edges, carried_by_bands
 from asd.inference.references import StoredReferences
 from asd.methods.method import Extractor, Method, ScorerChoice
 from asd.runs.scores import ScoreTable
-from asd.scoring.scorer import NO_REFERENCE, ClipPieces, Scorer
+from asd.scoring.scorer import ClipPieces, Scorer
 from asd_runtime.model_file import DOMAINS, Domain, Section, TailQuantiles
 from asd_runtime.verdict import DEFAULT_RULE, ClipScore, Threshold, find_threshold, share_below
 
@@ -61,7 +61,7 @@ class Detector:
         self.choice = choice
         self.references = references
         self.training = training
-        self.fitted = cache(self._fitted)
+        self.fitted = lru_cache(len(sections) + 1)(self._fitted)
         self.known = cache(self._known)
 
     def score(
@@ -89,7 +89,7 @@ class Detector:
         """
         number, chosen = self.find_section(sound, section), domain or self.find_domain(sound)
         limit = find_threshold(self.known(number), threshold, domain=chosen, hop_seconds=hop_seconds)
-        return self.judge(self.waveform(sound, sample_rate), number, self.own_row(sound), limit, chosen)
+        return self.judge(self.waveform(sound, sample_rate), number, self.own_rows(sound), limit, chosen)
 
     def embed(self, sound: Sound, *, sample_rate: int | None = None) -> NDArray[np.float32]:
         """What the scorer sees of a recording: the features of its pieces, (pieces, dim), in the order of time.
@@ -122,7 +122,7 @@ class Detector:
             ValueError: As of `score`, or fewer than two bands.
         """
         edges = band_edges(n_bands, self.method.sample_rate)
-        number, domain, own = self.find_section(sound, section), self.find_domain(sound), self.own_row(sound)
+        number, domain, own = self.find_section(sound, section), self.find_domain(sound), self.own_rows(sound)
         limit = find_threshold(self.known(number), DEFAULT_RULE, domain=domain)
         samples = self.waveform(sound, sample_rate)
         found = self.judge(samples, number, own, limit, domain)
@@ -148,20 +148,21 @@ class Detector:
         return str(chosen) if isinstance(chosen, str | Path) else "an array", self.waveform(chosen, sample_rate)
 
     def judge(
-        self, samples: NDArray[np.generic], number: int, own_row: int, limit: Threshold, domain: Domain
+        self, samples: NDArray[np.generic], number: int, own_rows: tuple[int, ...], limit: Threshold, domain: Domain
     ) -> ClipScore:
         """The score and verdict of a waveform.
 
         Args:
             samples: (samples,) as `waveform` gives them.
             number: Of the section.
-            own_row: Of the references, where the recording is a training clip, else NO_REFERENCE.
+            own_rows: Of the references: the training clips that the recording is, or that are parts of it.
             limit: Where normal ends.
             domain: Whose training clips the share counts.
         """
         features = self.features(samples)
-        scorer, rows = self.fitted(number)
-        own_clip = np.flatnonzero(rows == own_row) if own_row != NO_REFERENCE else np.array([], np.int64)
+        is_cut = len(own_rows) > 1  # a scorer leaves out one clip, not several
+        scorer, rows = self.fitted(number, own_rows if is_cut else ())
+        own_clip = np.flatnonzero(np.isin(rows, own_rows))
         one_clip = np.zeros(len(features), np.int64)
         pieces = ClipPieces(self.section_name(number), self.class_index(number), features, one_clip, np.array([True]))
         found = scorer.score(pieces, own_clip if len(own_clip) else None)
@@ -196,17 +197,18 @@ class Detector:
         """The features of the pieces of a waveform, (pieces, dim)."""
         return self.extractor.extract(WaveformBank.from_arrays([samples]), 0)
 
-    def own_row(self, sound: Sound) -> int:
-        """The row of a recording that is itself a training clip, else NO_REFERENCE."""
+    def own_rows(self, sound: Sound) -> tuple[int, ...]:
+        """The rows of a recording that is itself a training clip, or of its parts; none of a new one."""
         if self.references is None or not isinstance(sound, str | Path):
-            return NO_REFERENCE
-        return self.references.row_of(Path(sound))
+            return ()
+        return self.references.rows_of(Path(sound))
 
-    def _fitted(self, section: int) -> tuple[Scorer, NDArray[np.int64]]:
-        """The scorer of a section, and which training clips its numbers are."""
+    def _fitted(self, section: int, without: tuple[int, ...] = ()) -> tuple[Scorer, NDArray[np.int64]]:
+        """The scorer of a section without some of its clips, and which training clips its numbers are."""
         scorer, rows = self.choice.build(), np.array([], np.int64)
         if self.references is not None:
-            train, rows = self.references.of_section(section, self.class_index(section), self.section_name(section))
+            name, index = self.section_name(section), self.class_index(section)
+            train, rows = self.references.of_section(section, index, name, without=without)
             scorer.fit(train)
         return scorer, rows
 

@@ -1,5 +1,6 @@
 """references.npz: the features of a run's training pieces, with which any recording can be scored."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from asd.data.clips import ClipTable
-from asd.scoring.scorer import NO_REFERENCE, ClipPieces
+from asd.scoring.scorer import ClipPieces
 from asd.system.arrays import read_arrays
 from asd.system.files import replacing
 
@@ -44,19 +45,35 @@ class StoredReferences:
             is_source=table.is_source[rows],
         )
 
-    def of_section(self, section: int, class_index: int, name: str) -> tuple[ClipPieces, NDArray[np.int64]]:
-        """The training pieces of one section, and the rows of `path` that its clips are."""
-        rows = np.flatnonzero(self.section == section)
+    def of_section(
+        self, section: int, class_index: int, name: str, *, without: Collection[int] = ()
+    ) -> tuple[ClipPieces, NDArray[np.int64]]:
+        """The training pieces of one section, and the rows of `path` that its clips are.
+
+        Args:
+            section: Its number.
+            class_index: Its place among the classes.
+            name: What messages call it.
+            without: Rows that are left out.
+
+        Raises:
+            ValueError: None is left.
+        """
+        rows = np.setdiff1d(np.flatnonzero(self.section == section), list(without))
+        if not len(rows):
+            raise ValueError(
+                f"{name}: every training clip is a part of this recording, and none is left to compare it with; score "
+                "recordings that were not trained on"
+            )
         pieces = np.isin(self.clip, rows)
         clip = np.searchsorted(rows, self.clip[pieces])
         embedding = torch.from_numpy(self.unit[pieces])
         return ClipPieces(name, class_index, embedding, clip, self.is_source[rows]), rows
 
-    def row_of(self, path: Path) -> int:
-        """The row of a recording that is itself a training clip, else NO_REFERENCE."""
+    def rows_of(self, path: Path) -> tuple[int, ...]:
+        """The rows of a recording that is itself a training clip, or of which several are parts; none of a new one."""
         absolute = path.absolute().as_posix()
-        rows = [row for row, known in enumerate(self.path) if absolute.endswith(f"/{known}")]
-        return rows[0] if rows else NO_REFERENCE
+        return tuple(row for row, known in enumerate(self.path.tolist()) if absolute.endswith(f"/{known}"))
 
     def write(self, path: Path) -> None:
         """Keeps them."""

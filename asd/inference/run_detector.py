@@ -56,6 +56,11 @@ def load_detector(
     run = RunFolder(path)
     if scorer is not None and not re.fullmatch(WORD_PATTERN, scorer):
         raise ValueError(f"scorer={scorer}: give the name of a folder under {run.path / 'scores'}, such as cosine")
+    if run.is_shared:
+        raise ValueError(
+            f"{path} is the network that machines share: give the run of one of them, {run.path.parents[2]}/<machine>/"
+            f"{run.system}"
+        )
     if not is_done(run):
         raise ValueError(f"{path} is no finished run: give outputs/<name>/<machine>/<run>/<phase> (train.py)")
     method = build_method(config_of(run, trust))

@@ -6,15 +6,15 @@ from pathlib import Path
 
 from asd.config.instantiate import code_identity
 from asd.config.messages import nearest
-from asd.config.schema import OUTPUTS, EvaluateConfig, RunConfig
-from asd.data.bad_clips import read_clips
+from asd.config.schema import ALL_MACHINES, OUTPUTS, EvaluateConfig, RunConfig
 from asd.data.clips import MACHINES
 from asd.data.readers.configured import reader_of
 from asd.data.readers.describe import explain_missing
+from asd.data.readers.union import read_training
 from asd.data.sound_files import UNWRITABLE, printable
 from asd.methods.method import build_method
 from asd.runs.folder import RunFolder, find_runs
-from asd.runs.manifest import differences, is_done, read_manifest, refuse_other
+from asd.runs.manifest import differences, is_done, read_manifest, refuse_other, refuse_other_network
 from asd.runs.recorded import RecordedConfig
 
 FREEZING = ("until_last_block", "backbone", "arcface")  # models/freezing, which imports torch
@@ -26,12 +26,13 @@ WAYS_TO_GET_DATA = """Three ways to get some:
   the data set of the report (docs/data.md): data.root=DIR, or the environment variable ASD_DATA"""
 
 
-def require(config: RunConfig | EvaluateConfig, words: Sequence[str] = ()) -> None:
+def require(config: RunConfig | EvaluateConfig, words: Sequence[str] = (), networks: set[Path] | None = None) -> None:
     """Checks what a job of train, finetune or evaluate needs.
 
     Args:
         config: Of the job.
         words: What was typed, for the advice of what to type before.
+        networks: Folders of shared networks that an earlier job's check has seen; this one's is added.
 
     Raises:
         ValueError: Something is missing; the message says what to type.
@@ -45,9 +46,11 @@ def require(config: RunConfig | EvaluateConfig, words: Sequence[str] = ()) -> No
     require_data(config)
     require_short_names(config)
     require_free(config)
+    if config.shared:
+        require_network(config, config.shared, set() if networks is None else networks)
     if config.phase == "finetune" and config.checkpoint is None:
         assert config.freeze is not None
-        require_parts(config.freeze.parts, find_phase1(config, words))
+        require_parts(config.freeze.parts, find_phase1(config.shared or config, words))
     elif config.phase == "finetune":
         require_local_file("checkpoint", str(config.checkpoint))
 
@@ -107,11 +110,28 @@ def require_data(config: RunConfig) -> None:
         there = reader_of(config.data).machines()
         if not there:
             raise ValueError(f"{explain_missing(root)}\n{WAYS_TO_GET_DATA}")
-    if machine not in there:
+    if machine not in (*there, ALL_MACHINES):
         where = "the simulated factory" if config.data.simulate else root
         raise ValueError(f"machine={machine}: not in {where}.{nearest(machine, there)}")
-    if not config.data.simulate:
-        build_method(config).check(read_clips(reader_of(config.data), machine, config.data.on_bad_clip).table)
+    if not config.data.simulate and not config.shared:
+        build_method(config).check(read_training(config).table)
+
+
+def require_network(config: RunConfig, shared: RunConfig, checked: set[Path]) -> None:
+    """Raises ValueError where machines cannot share a network, or a finished run has an earlier one.
+
+    Args:
+        config: Of a machine's run.
+        shared: Of the network's.
+        checked: Folders of networks of which this is known; reading all machines takes seconds.
+    """
+    if shared.folder() not in checked:
+        if not shared.data.simulate:
+            build_method(shared).check(read_training(shared).table)
+        require_free(shared)
+        checked.add(shared.folder())
+    if not config.overwrite:
+        refuse_other_network(RunFolder(config.folder()), RunFolder(shared.folder()))
 
 
 def require_free(config: RunConfig) -> None:
@@ -122,9 +142,8 @@ def require_free(config: RunConfig) -> None:
     values = config.plain()
     if config.data.simulate:  # what was lost of a factory is made again before it is compared
         values["data"]["fingerprint"] = RecordedConfig.read(run).data.fingerprint
-    elif Path(config.data.root).exists() and config.machine in reader.machines():
-        table = read_clips(reader, config.machine, config.data.on_bad_clip).table
-        values["data"]["fingerprint"] = table.fingerprint()
+    elif Path(config.data.root).exists() and config.machine in (*reader.machines(), ALL_MACHINES):
+        values["data"]["fingerprint"] = read_training(config).table.fingerprint()
     if code := code_identity(build_method(config).components):
         values["code"] = code
     refuse_other(run, values)
@@ -160,6 +179,7 @@ def phase1_command(config: RunConfig, words: Sequence[str]) -> str:
     kept = [word for word in words if not word.lstrip("+").startswith(OF_PHASE_2)]
     own = {word.lstrip("+").partition("=")[0] for word in kept}
     facts = {"machine": config.machine, "name": config.name, "seed": config.seed}
+    facts |= {"scope": "all"} if config.scope == "all" else {}
     swept = [f"{key}={value}" for key, value in facts.items() if key not in own]
     return " ".join(["python train.py", *(swept if not words else []), *map(shell_quoted, kept)])
 
@@ -176,6 +196,11 @@ def require_runs(config: EvaluateConfig) -> None:
     name, asked = config.name, config.machines
     if config.data.root is not None and not Path(config.data.root).exists():
         raise ValueError(f"data.root={config.data.root}: no such folder or table; leave it out unless the data moved")
+    if ALL_MACHINES in (asked or ()):
+        raise ValueError(
+            f"machine={ALL_MACHINES} is the network that machines share, which is scored with each of them: leave "
+            "machine out to score them all"
+        )
     finished = [run for run in find_runs(name, asked) if is_done(run)]
     done, phases = {run.machine for run in finished}, {run.phase for run in finished}
     if not done:

@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from itertools import pairwise
+from pathlib import Path
 from typing import Any, NoReturn
 
 import hydra
@@ -95,9 +96,10 @@ def preflight(name: str, arguments: Sequence[str]) -> Plan:
         return Plan([])
     if not found.is_drawn:
         refuse_shared_addresses(found)
+    networks: set[Path] = set()
     for config in found.configs:
         hush(config)
-        require(config, line.words)
+        require(config, line.words, networks)
     return found
 
 
@@ -121,9 +123,8 @@ def refuse_shared_addresses(found: Plan) -> None:
         ValueError: Two differ in their configuration and share one; the message says what to type.
     """
     first: dict[Any, RunConfig] = {}
-    for config in found.configs:
-        if not isinstance(config, RunConfig):
-            continue
+    runs = [config for config in found.configs if isinstance(config, RunConfig)]
+    for config in [*runs, *filter(None, (config.shared for config in runs))]:
         other = first.setdefault(config.folder(), config)
         if other is config or other == config:
             continue

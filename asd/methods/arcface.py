@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from annotated_types import Ge, Le
-from pydantic import Field, StringConstraints
+from pydantic import Field, StringConstraints, model_validator
 
 from asd.config.components import (
     ArcFaceSettings,
@@ -40,8 +40,8 @@ if TYPE_CHECKING:
 
 Classes = Annotated[
     str,
-    StringConstraints(pattern=r"^(section|attributes|attributes_domain|clusters-[1-9]\d{0,3})$"),
-    Says("one of section, attributes, attributes_domain, or clusters-N such as clusters-16"),
+    StringConstraints(pattern=r"^(section|attributes|attributes_domain|machine|clusters-[1-9]\d{0,3})$"),
+    Says("one of section, attributes, attributes_domain, machine, or clusters-N such as clusters-16"),
 ]
 
 
@@ -49,6 +49,7 @@ class ArcFaceConfig(RunConfig):
     """Keys of conf/method/arcface.yaml."""
 
     PHASES: ClassVar[tuple[str, ...]] = ("train", "finetune")
+    SCOPES: ClassVar[tuple[str, ...]] = ("machine", "all")
 
     sampling: Literal["source", "target_step"] = Field(description="clips of a step; set by the script")
     classes: Classes = Field("section", description="what the head tells apart (docs/data.md)")
@@ -62,6 +63,16 @@ class ArcFaceConfig(RunConfig):
     channels_last: bool = Field(description="memory layout of the network")
     compile: bool | Literal["auto", "cudagraphs"] = Field(description="auto: as measured (conf/speed)")
     speed: SpeedConfig
+
+    @model_validator(mode="after")
+    def check_classes(self) -> Self:
+        """Machines are told apart by a network that hears several."""
+        if self.classes == "machine" and self.scope == "machine":
+            raise ValueError(
+                "classes=machine with scope=machine: one machine is one class. Give scope=all, one network for all "
+                "machines of data.root, or tell apart what the machine has: classes=section, attributes or clusters-8"
+            )
+        return self
 
     @property
     def system(self) -> str:

@@ -1,10 +1,12 @@
 """Checkpoints on disk: read without executing anything in them, the newest that loads."""
 
+import hashlib
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import torch
 from torch import nn
 
 from asd.runs.folder import RunFolder
@@ -44,6 +46,15 @@ def with_present_names(checkpoint: dict[str, Any]) -> dict[str, Any]:
         return checkpoint
     renamed = {f"head.{name[8:]}" if name.startswith("arcface.") else name: value for name, value in weights.items()}
     return checkpoint | {"state_dict": renamed}
+
+
+def weights_digest(checkpoint: Mapping[str, Any]) -> str:
+    """SHA-256 of the weights of a checkpoint, in hexadecimal digits, whatever else it holds."""
+    digest = hashlib.sha256()
+    for name, weight in sorted(checkpoint["state_dict"].items()):
+        digest.update(f"{name} {weight.dtype} {tuple(weight.shape)}\n".encode())
+        digest.update(weight.cpu().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
 
 
 class Kept(NamedTuple):

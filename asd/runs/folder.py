@@ -7,6 +7,7 @@ from typing import Any
 
 import yaml
 
+from asd.config.schema import ALL_MACHINES
 from asd.config.schema import OUTPUTS as OUTPUTS
 from asd.config.upgrade import upgrade
 from asd.system.files import remove, remove_leftovers, write_text
@@ -99,6 +100,11 @@ class RunFolder:
         """The machine of the run."""
         return self.path.parent.parent.name
 
+    @property
+    def is_shared(self) -> bool:
+        """Whether it trains the network that all machines share, and is no machine's."""
+        return self.machine == ALL_MACHINES
+
     def empty(self) -> None:
         """Removes what is in the folder, but for the log and what says who holds it.
 
@@ -138,7 +144,17 @@ def results(name: str) -> RunFolder:
 
 
 def find_runs(name: str, machines: Iterable[str] | None = None) -> list[RunFolder]:
-    """The runs under a name, sorted by machine and system; those of some machines only, if given."""
+    """The runs of machines under a name, sorted by machine and system; those of some machines only, if given."""
     wanted = None if machines is None else set(machines)
-    found = (RunFolder(path.parent) for path in sorted((OUTPUTS / name).glob("*/*/*/config.yaml")))
-    return [run for run in found if wanted is None or run.machine in wanted]
+    return [run for run in runs_below(OUTPUTS / name) if wanted is None or run.machine in wanted]
+
+
+def runs_below(grid: Path, *, shared: bool = False) -> list[RunFolder]:
+    """The runs in the folder of a grid, sorted by machine and system.
+
+    Args:
+        grid: outputs/<name>.
+        shared: Also those of networks that machines share, which are scored with each machine.
+    """
+    found = (RunFolder(path.parent) for path in sorted(grid.glob("*/*/*/config.yaml")))
+    return [run for run in found if shared or not run.is_shared]

@@ -41,7 +41,7 @@ NOISE = (
 
 
 # Keys that runs of earlier versions lack, and what they meant by that.
-ADDED = {"data.sample_rate": "error", "data.channel": "error", "classes": "section"}
+ADDED = {"data.sample_rate": "error", "data.channel": "error", "classes": "section", "scope": "machine"}
 
 
 def flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -72,7 +72,7 @@ def differences(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> list[str]
     """Lines «key: theirs → ours» for each essential key that differs."""
     new, old = essential(ours), essential(theirs)
     return [
-        f"{key}: {old.get(key, '(absent)')} → {new.get(key, '(absent)')}"
+        f"{key}: {old.get(key, ADDED.get(key, '(absent)'))} → {new.get(key, ADDED.get(key, '(absent)'))}"
         for key in sorted(new.keys() | old.keys())
         if new.get(key) != old.get(key) and not (key in MAY_BE_AUTO and new.get(key) == "auto")
     ]
@@ -98,6 +98,16 @@ def refuse_other(run: RunFolder, ours: Mapping[str, Any]) -> None:
             f"{run.path} belongs to another configuration:\n  {lines}\n"
             f"Give this one a name of its own: name={ours['name']}-2, "
             f"or in a sweep name='{ours['name']}-${{{key}}}'; or remove the folder."
+        )
+
+
+def refuse_other_network(run: RunFolder, shared: RunFolder) -> None:
+    """Raises ValueError where the network that machines share has other weights since a finished run took it."""
+    taken, there = (read_manifest(folder.manifest) for folder in (run, shared))
+    if taken and there and taken.get("weights") != there.get("weights"):
+        raise ValueError(
+            f"{run.path} has the network that {shared.path} had before it was trained anew: give overwrite=true to "
+            "take the present one"
         )
 
 

@@ -11,15 +11,17 @@ import wave
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from itertools import product
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
 from numpy.random import default_rng
 
+from asd.data.clip_names import MACHINES_2022
 from asd.data.clips import MACHINES
 from asd.simulator.oscillators import N_SAMPLES, RATE
 from asd.simulator.recording import HIDDEN_LABELS, Recording, render, site
@@ -32,7 +34,8 @@ from asd.system.reading import read_json
 SIMULATOR_VERSION = 1  # of the sound; another sound is another version (docs/simulator.md)
 N_DEVELOPMENT = 3  # sections; the others are additional training data and evaluation
 RECORD = "simulated.json"
-CLIP_BYTES = 44 + 2 * N_SAMPLES
+NEAR_AND_FAR = (0.0, -6.0)  # dB, machine over background at the microphones of 2026
+CLEAN = (60.0,)  # dB: the machine alone
 DOMAINS = ("source", "target")
 FEW = 24  # clips that are made sooner than workers start
 
@@ -47,6 +50,8 @@ class Naming:
         hidden: A test clip whose label is not told.
         domains: That there are.
         has_attribute_files: Whether a list of attributes lies beside the clips of each section.
+        supplement: A clip of the machine alone; empty where there are none.
+        microphones: Of each channel, dB that the machine is louder over the background than at the usual place.
     """
 
     train: str
@@ -54,6 +59,8 @@ class Naming:
     hidden: str
     domains: tuple[str, ...] = DOMAINS
     has_attribute_files: bool = False
+    supplement: str = ""
+    microphones: tuple[float, ...] = (0.0,)
 
 
 TRAIN = "train/section_{section:02d}_{domain}_train_normal_{index:04d}_{attributes}.wav"
@@ -75,9 +82,28 @@ NAMINGS = {
         "{domain}_test/section_{section:02d}_{domain}_test_{label}_{index:04d}.wav",
         "{domain}_test/section_{section:02d}_{domain}_test_{index:04d}.wav",
     ),
-    **dict.fromkeys(("2022", "2023", "2024", "2025"), NAMING_2022),
+    **dict.fromkeys(("2022", "2023", "2024"), NAMING_2022),
+    "2025": replace(NAMING_2022, supplement="supplemental/section_{section:02d}_machine_{index:04d}_.wav"),
+    "2026": replace(NAMING_2022, microphones=NEAR_AND_FAR),
 }
-FIRST_SHOT = ("2023", "2024", "2025")  # one section of each machine
+FIRST_SHOT = ("2023", "2024", "2025", "2026")  # one section of each machine, other machines in the evaluation
+
+
+class Take(NamedTuple):
+    """A clip to be written.
+
+    Attributes:
+        recording: What it is of.
+        microphones: Of each channel, as of `Naming`.
+    """
+
+    recording: Recording
+    microphones: tuple[float, ...]
+
+    @property
+    def n_bytes(self) -> int:
+        """Of its file."""
+        return 44 + 2 * N_SAMPLES * len(self.microphones)
 
 
 @dataclass(frozen=True)
@@ -151,7 +177,8 @@ def simulate(
         target: Training clips of a section in the target domain.
         test: Normal, and as many anomalous, test clips per section and domain.
         seed: Other seeds are other factories.
-        edition: Whose layout and names the clips have; the first-shot editions from 2023 on have one section.
+        edition: Whose layout and names the clips have; the first-shot editions from 2023 on have one section, and
+            machines that their development data do not have (pump) are those of the evaluation.
         workers: Processes; one per available core if None.
         progress: Whether to show a progress bar, and to say when nothing was missing.
 
@@ -199,7 +226,7 @@ def claim(root: Path, sizes: Sizes) -> None:
         write_json(record, ours)
 
 
-def missing(root: Path, machine: str, sizes: Sizes) -> Iterator[tuple[Path, Recording]]:
+def missing(root: Path, machine: str, sizes: Sizes) -> Iterator[tuple[Path, Take]]:
     """The clips of a machine that are not there as a whole, with their paths."""
     there: dict[Path, dict[str, int]] = {}
     for relative, clip in clips(machine, sizes):
@@ -208,17 +235,17 @@ def missing(root: Path, machine: str, sizes: Sizes) -> Iterator[tuple[Path, Reco
             make_folder(path.parent)
             remove_leftovers(path.parent, below=False)
             there[path.parent] = {entry.name: entry.stat().st_size for entry in os.scandir(path.parent)}
-        if there[path.parent].get(path.name) != CLIP_BYTES:
+        if there[path.parent].get(path.name) != clip.n_bytes:
             yield path, clip
 
 
-def clips(machine: str, sizes: Sizes) -> Iterator[tuple[str, Recording]]:
+def clips(machine: str, sizes: Sizes) -> Iterator[tuple[str, Take]]:
     """The relative path and the content of every clip of a machine, section by section."""
-    naming = sizes.naming
+    naming, is_new = sizes.naming, sizes.edition in FIRST_SHOT and machine not in MACHINES_2022
     for section, number in product(range(sizes.sections), range(len(naming.domains))):
         domain, n_train = naming.domains[number], (sizes.source, sizes.target)[number]
-        clip = partial(Recording, sizes.seed, machine, section, domain)
-        is_hidden = section >= N_DEVELOPMENT
+        recording = partial(Recording, sizes.seed, machine, section, domain)
+        is_hidden = is_new or section >= N_DEVELOPMENT
         folder = f"{'eval' if is_hidden else 'dev'}_data/{machine}"
         facts = {
             "section": section,
@@ -226,21 +253,25 @@ def clips(machine: str, sizes: Sizes) -> Iterator[tuple[str, Recording]]:
             "attributes": site(sizes.seed, machine, section, domain).attributes,
         }
         for index in range(n_train):
-            yield f"{folder}/{naming.train.format(index=index, **facts)}", clip("train", "normal", index)
+            take = Take(recording("train", "normal", index), naming.microphones)
+            yield f"{folder}/{naming.train.format(index=index, **facts)}", take
+        for index in range(sizes.test if naming.supplement and number == 0 else 0):
+            name = naming.supplement.format(index=index, **facts)
+            yield f"{folder}/{name}", Take(recording("train", "normal", n_train + index), CLEAN)
         # Where names hide the domain too, its clips are numbered after those of the domain before.
         first = 0 if "domain" in naming.hidden else 2 * sizes.test * number
         for pair in range(sizes.test):
-            labels = hidden_labels(clip("test", "", pair)) if is_hidden else ("normal", "anomaly")
+            labels = hidden_labels(recording("test", "", pair)) if is_hidden else ("normal", "anomaly")
             for place, label in enumerate(labels):
                 told = naming.test.format(index=pair, label=label, **facts)
                 name = naming.hidden.format(index=first + 2 * pair + place, **facts) if is_hidden else told
-                yield f"{folder}/{name}", clip("test", label, pair)
+                yield f"{folder}/{name}", Take(recording("test", label, pair), naming.microphones)
 
 
 def write_attributes(root: Path, machine: str, sizes: Sizes) -> None:
     """Lists the attributes of the clips whose names tell them, in a file for each section."""
     rows: dict[Path, list[tuple[str, ...]]] = {}
-    for path, clip in clips(machine, sizes):
+    for path, (clip, _) in clips(machine, sizes):
         folder, name = path.rsplit("/", 2)[0], path.rpartition("/")[2]
         words = site(clip.seed, machine, clip.section, clip.domain).attributes.split("_")
         if "_".join(words) in name:
@@ -255,7 +286,7 @@ def hidden_labels(pair: Recording) -> tuple[str, str]:
     return ("normal", "anomaly") if default_rng(key).random() < 0.5 else ("anomaly", "normal")
 
 
-def write_all(todo: Sequence[tuple[Path, Recording]], workers: int, progress: bool) -> None:
+def write_all(todo: Sequence[tuple[Path, Take]], workers: int, progress: bool) -> None:
     """Writes clips, in several processes where that is faster."""
     show = partial(track, title="simulating", total=len(todo), show=progress)
     if workers == 1 or len(todo) <= FEW:
@@ -276,13 +307,14 @@ def write_all(todo: Sequence[tuple[Path, Recording]], workers: int, progress: bo
         pool.shutdown(cancel_futures=True)
 
 
-def write_clip(task: tuple[Path, Recording]) -> None:
+def write_clip(task: tuple[Path, Take]) -> None:
     """Writes one clip: whole and flushed to the disk, or not at all."""
-    path, clip = task
-    samples = render(clip).astype("<i2").tobytes()
+    path, (clip, microphones) = task
+    channels = [render(clip, nearness) for nearness in microphones]
+    samples = np.stack(channels, axis=1).astype("<i2").tobytes()
     buffer = io.BytesIO()
     with wave.open(buffer, "wb") as file:
-        file.setnchannels(1)
+        file.setnchannels(len(microphones))
         file.setsampwidth(2)
         file.setframerate(RATE)
         file.writeframes(samples)

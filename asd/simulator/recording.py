@@ -1,6 +1,6 @@
 """One recording of the simulated factory: which individual, where, how it runs today, what is broken."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -140,13 +140,21 @@ def site(seed: int, machine: str, section: int, domain: str) -> Site:
     return Site(place, speed, load, attributes)
 
 
-def render(recording: Recording) -> NDArray[np.int16]:
-    """The recording: int16 (`N_SAMPLES`,)."""
+def render(recording: Recording, nearness: float = 0.0) -> NDArray[np.int16]:
+    """The recording: int16 (`N_SAMPLES`,).
+
+    Args:
+        recording: What is recorded.
+        nearness: How much louder over the background the machine is than at the usual microphone, dB.
+    """
     day, random = recording.day(), recording.random()
     machine = individual(recording.seed, recording.machine, recording.section)
     if recording.fault is not None:
         machine = FAULTS[recording.machine][recording.fault](machine, recording.strength, random)
     here = site(recording.seed, recording.machine, recording.section, recording.domain)
+    if nearness:
+        low, high = here.place.snr
+        here = replace(here, place=replace(here.place, snr=(low + nearness, high + nearness)))
     return run(machine, here, day, random)
 
 

@@ -123,16 +123,20 @@ class KeepLast(pl.callbacks.Checkpoint):
         begin_epoch(checkpoint["loops"]["fit_loop"], checkpoint["epoch"])
 
 
-def keep_untrained(run: RunFolder, module: pl.LightningModule, identity: Mapping[str, Any]) -> None:
-    """Keeps a network as it starts, as what a training of no steps ends with.
+def keep_finished(
+    run: RunFolder, weights: Mapping[str, Any], identity: Mapping[str, Any], *, epoch: int = 0, step: int = 0
+) -> None:
+    """Keeps a network that learns no more: as it starts, for a training of no steps, or as another run trained it.
 
     Args:
         run: The folder of the run.
-        module: Holds the network.
+        weights: Of the network, by name.
         identity: As of `KeepLast`.
+        epoch: Epochs that were completed.
+        step: Steps that were done.
     """
     about = {"format": FORMAT, **identity, "is_finished": True}
-    checkpoint = {"epoch": 0, "global_step": 0, "state_dict": module.state_dict(), "asd": about}
+    checkpoint = {"epoch": epoch, "global_step": step, "state_dict": dict(weights), "asd": about}
     AtomicCheckpointIO().save_checkpoint(checkpoint, run.checkpoint)
 
 

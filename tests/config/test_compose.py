@@ -21,7 +21,7 @@ SMOKE = ["experiment=smoke", "machine=fan"]
 
 def composed(monkeypatch: pytest.MonkeyPatch, name: str, *arguments: str) -> list[Any]:
     """The typed configuration of each job of a command line."""
-    monkeypatch.setattr("asd.launch.script.require", lambda config, words: None)
+    monkeypatch.setattr("asd.launch.script.require", lambda config, words, networks: None)
     return preflight(name, list(arguments)).configs
 
 
@@ -167,7 +167,7 @@ def test_a_value_error_in_a_job_has_no_traceback(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("asd.launch.script.require", lambda config, words: None)
+    monkeypatch.setattr("asd.launch.script.require", lambda config, words, networks: None)
     monkeypatch.setattr(sys, "argv", ["train.py", *SMOKE])
     # Hydra shows tracebacks under a debugger, for which it takes the tracer of a coverage run.
     monkeypatch.setattr("hydra._internal.utils.is_under_debugger", lambda: False)

@@ -21,6 +21,7 @@ from asd.runs.folder import RunFolder
 from asd.runs.manifest import read_manifest
 from asd.runs.scores import read_scores
 from tests.support.factory import RATE, make_machine, scan_machine, tone
+from tests.support.refusals import check_refusal
 
 Job = Callable[..., dict[str, Any]]
 FAN = Path("data/dev_data/fan")
@@ -84,7 +85,8 @@ def test_all_bad_clips_are_named_in_one_message(workplace: Path, job: Job) -> No
     bad = put_bad_clips()
     with pytest.raises(BadClipsError, match=f"{len(BAD)} clips cannot be used; .*data.on_bad_clip=skip") as caught:
         train(job("train"))
-    lines = str(caught.value).splitlines()[1:]
+    head, *lines = str(caught.value).splitlines()
+    check_refusal(head, "correct or remove them, or leave them out with data.on_bad_clip=skip")
     assert len(lines) == len(bad)
     for path, message in bad.items():
         assert any(path in line and message in line for line in lines), path
@@ -224,7 +226,10 @@ def test_the_policy_is_part_of_what_a_run_is(trained: RunFolder, job: Job) -> No
 def test_a_section_is_not_lost_without_a_word(workplace: Path, job: Job) -> None:
     for path in FAN.glob("train/section_01_*.wav"):
         path.write_bytes(b"broken")
-    with pytest.raises(ValueError, match=r"no training clip of section 01 can be used:\n.*section_01_source_train"):
+    with pytest.raises(
+        ValueError,
+        match=r"no training clip of section 01 can be used; replace or remove the section:\n.*section_01_source_train",
+    ):
         train(job("train", "data.on_bad_clip=skip"))
 
 
@@ -236,7 +241,9 @@ def test_a_section_left_with_one_clip(workplace: Path, job: Job) -> None:
 
 
 def test_nothing_usable_at_all(workplace: Path, job: Job) -> None:
-    with pytest.raises(ValueError, match=r"no training clip of section 00, 01 can be used:\n.*16000 Hz, expected 8000"):
+    with pytest.raises(
+        ValueError, match=r"no training clip of section 00, section 01 can .*\n.*16000 Hz, expected 8000"
+    ):
         train(job("train", "data.on_bad_clip=skip", "input.sample_rate=8000"))
 
 

@@ -125,7 +125,10 @@ def test_too_many_clusters() -> None:
 
 
 REFUSED = [
-    (["classes=cluster-4"], "one of section, attributes, attributes_domain, or clusters-N such as clusters-16"),
+    (
+        ["classes=cluster-4"],
+        "one of section, attributes, attributes_domain, machine, or clusters-N such as",
+    ),
     (["classes=clusters-7"], "section 00 of fan has 6 training clips; give at most classes=clusters-6"),
     (["classes=clusters-1"], "classes=clusters-8 (groups of similar training clips); method=autoencoder, method="),
 ]

@@ -25,6 +25,7 @@ from asd.data.readers.table import TableReader, write_table
 from asd.data.readers.words import machine_name, number_sections
 from asd.data.sound_files import OTHER_SUFFIXES, SUFFIXES, list_sound
 from tests.support.factory import RATE, make_machine, tone
+from tests.support.refusals import check_refusal
 
 Groups = dict[tuple[str, str], int]
 
@@ -159,7 +160,7 @@ OPEN = [
 def test_what_is_ambiguous_is_asked(tmp_path: Path, files: list[str], message: str) -> None:
     with pytest.raises(ValueError, match=r".*") as caught:
         FolderReader(put(tmp_path, *files)).machines()
-    assert message in str(caught.value)
+    check_refusal(str(caught.value), str(tmp_path), message)
 
 
 def test_levels_answer(tmp_path: Path) -> None:
@@ -213,7 +214,7 @@ def test_odd_files_are_named_or_counted(tmp_path: Path, path: str, message: str 
         assert len(reading.ignored) == 1
     else:
         ((found, why),) = reading.excluded.items()
-        assert message in why
+        check_refusal(why, message)
         assert shown is None or found == path
         assert f"1 files cannot be used:\n    {found}: " in describe_table(reading)
 
@@ -249,7 +250,7 @@ def test_what_is_no_regular_file(tmp_path: Path, kind: str) -> None:
     make(own(tmp_path) / "normal/x.wav")
     ((path, why),) = FolderReader(tmp_path / "press").read("press").excluded.items()
     assert path == "normal/x.wav"
-    assert message in why
+    check_refusal(why, message)
 
 
 def test_links_to_folders_are_followed_and_circles_are_not(tmp_path: Path) -> None:
@@ -270,14 +271,14 @@ def test_folders_within_folders_without_end(tmp_path: Path) -> None:
     put(folder, "x.wav")
     ((path, why),) = FolderReader(tmp_path / "press").read("press").excluded.items()
     assert path.startswith("normal/d/d")
-    assert "folders deep" in why
+    check_refusal(why, "folders deep")
 
 
 def test_anomalies_in_training_and_files_beside_both_splits(tmp_path: Path) -> None:
     files = [*numbered("train", 3), *numbered("test", 2), "train/faulty/x.wav", "normal/y.wav"]
     reading = FolderReader(put(tmp_path / "a", *files)).read("a")
-    assert "an anomaly among the training clips" in reading.excluded["train/faulty/x.wav"]
-    assert "neither in train nor in test" in reading.excluded["normal/y.wav"]
+    check_refusal(reading.excluded["train/faulty/x.wav"], "an anomaly among the training clips")
+    check_refusal(reading.excluded["normal/y.wav"], "neither in train nor in test")
 
 
 def test_options_out_of_range() -> None:
@@ -292,7 +293,7 @@ def test_options_out_of_range() -> None:
     ):
         with pytest.raises(ValueError, match=r".*") as caught:
             FolderReader(Path(), **options)  # type: ignore[arg-type]
-        assert message in str(caught.value)
+        check_refusal(str(caught.value), "data.reader.", message)
 
 
 def test_the_split_is_seeded_and_keeps_sessions_together() -> None:
@@ -480,7 +481,7 @@ def table_of(root: Path, text: str, name: str = "clips.csv") -> Path:
 # One odd row among good ones: its cells, the column it names and what it says.
 ODD_ROWS = [
     (",normal,,,,,,", "column path: is empty"),
-    ("nowhere.wav,normal,,,,,,", "column path: no such file; paths are relative to"),
+    ("nowhere.wav,normal,,,,,,", "column path: no such file; give a path relative to"),
     (".,normal,,,,,,", "column path: .: not a regular file"),
     ("a\x07.wav,normal,,,,,,", "column path: holds control characters"),
     ("0.wav,normal,,,,,,", "column path: the same clip as in line 2"),
@@ -493,7 +494,7 @@ ODD_ROWS = [
     ("3.wav,normal,,,,,nan,", "column start: 'nan': give seconds"),
     ("3.wav,normal,,,,,,inf", "column stop: 'inf': give seconds"),
     ("3.wav,normal,,,,,3,2", "column stop: 2 s is not after the start, 3 s"),
-    ("3.wav,normal,,,,,3,9", "ends after 4 s, before the part from 3 s is over"),
+    ("3.wav,normal,,,,,3,9", "columns start and stop: the file ends after 4 s, before the part from 3 s is over"),
     ("3.wav,normal,,,,,7,", "ends after 4 s"),
 ]
 
@@ -504,7 +505,7 @@ def test_odd_cells_are_named_with_file_line_and_column(tmp_path: Path, row: str,
     reading = TableReader(table_of(tmp_path, text)).read("clips")
     ((where, why),) = reading.excluded.items()
     assert where.startswith("clips.csv line 5")
-    assert message in why
+    check_refusal(why, "column", message)
     assert len(reading.table) == 3
 
 
@@ -522,7 +523,7 @@ ODD_TABLES = [
 def test_odd_tables(tmp_path: Path, text: str, options: dict[str, dict[str, str]], message: str) -> None:
     with pytest.raises(ValueError, match=r".*") as caught:
         TableReader(table_of(tmp_path, text), **options).machines()  # type: ignore[arg-type]
-    assert message in str(caught.value)
+    check_refusal(str(caught.value), "clips.csv" if "lable" not in message else "data.reader", message)
 
 
 def test_files_that_are_no_tables(tmp_path: Path) -> None:
@@ -534,8 +535,9 @@ def test_files_that_are_no_tables(tmp_path: Path) -> None:
         ("a.xlsx", "save it as CSV UTF-8"),
         ("latin.csv", "cannot be read as a table in UTF-8"),
     ):
-        with pytest.raises(ValueError, match=message):
+        with pytest.raises(ValueError, match=message) as caught:
             TableReader(tmp_path / name).machines()
+        check_refusal(str(caught.value), str(tmp_path / name))
 
 
 def test_a_table_with_odd_column_names(tmp_path: Path) -> None:

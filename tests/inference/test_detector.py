@@ -1,6 +1,7 @@
 """Detectors in Python and as `asd score`: verdicts, arrays, features, explanations, fitting in seconds."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +43,27 @@ def test_a_verdict_counts_the_training_clips_of_the_section(evaluated: RunFolder
     assert target.threshold.value == max(
         table.score[table.is_train & (table.section == 1) & (table.domain == "target")]
     )
+
+
+def test_all_parts_of_a_training_recording_are_left_out(evaluated: RunFolder) -> None:
+    run, other = asd.load_run(RUN), asd.load_run(RUN)
+    for each in (run, other):
+        each.choice = each.method.choose("cosine", {**each.choice.arguments, "n_neighbors": 2})
+    stored = run.references
+    assert stored is not None
+    clip = Path("data") / stored.path[0]
+    parts = np.flatnonzero(stored.section == stored.section[0])[:3]  # as if its file were three training clips
+    path = stored.path.copy()
+    path[parts] = path[0]
+    run.references = replace(stored, path=path)
+    kept = (stored.section == stored.section[0])[stored.clip] & ~np.isin(stored.clip, parts)
+    cosines = np.sort(run.embed(clip) @ stored.unit[kept].T, axis=1)[:, -2:]
+    assert run.score(clip).score == pytest.approx(np.mean(1 - cosines.mean(axis=1)), abs=1e-6)
+    assert other.score(clip).score < run.score(clip).score  # its neighbours made it look normal
+    assert set(run.score(clip).nearest) <= set(stored.path) - {path[0]}
+    run.references = replace(stored, path=np.where(stored.section == stored.section[0], path[0], stored.path))
+    with pytest.raises(ValueError, match="fan section 00: every training clip is a part of this recording"):
+        run.score(clip)
 
 
 def test_an_array_is_scored_as_its_file(clip: Path) -> None:

@@ -391,7 +391,7 @@ def test_the_organisers_numbers_stand_in_conf(place: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.ci
 def test_both_baselines_on_all_machines(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("asd.launch.script.require", lambda config, _: None)  # the data set is not there
+    monkeypatch.setattr("asd.launch.script.require", lambda config, words, networks: None)  # the data set is not there
     jobs = preflight("train", ["-m", "experiment=baselines"]).configs
     assert len({config.folder() for config in jobs}) == len(jobs) == 14
     assert {config.name for config in jobs} == {"report"}

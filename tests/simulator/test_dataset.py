@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import soundfile
 from scipy.stats import hmean
 from sklearn.metrics import roc_auc_score
 
@@ -17,7 +18,7 @@ from asd.data.clips import MACHINES
 from asd.data.readers.dcase import DcaseReader
 from asd.scoring.logmel import mean_log_mel, nearest_distance
 from asd.simulator import dataset as simulator
-from asd.simulator.dataset import SIMULATOR_VERSION, Sizes, clips, simulate
+from asd.simulator.dataset import NEAR_AND_FAR, SIMULATOR_VERSION, Sizes, Take, clips, simulate, write_clip
 from asd.simulator.faults import FAULTS
 from asd.simulator.oscillators import N_SAMPLES, RATE
 from asd.simulator.recording import Recording, individual, render, run, site
@@ -42,7 +43,7 @@ def contents(root: Path) -> dict[str, bytes]:
 @pytest.fixture
 def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
     """Clips of silence: for tests that are about files."""
-    monkeypatch.setattr(simulator, "render", lambda clip: np.zeros(N_SAMPLES, dtype=np.int16))
+    monkeypatch.setattr(simulator, "render", lambda clip, nearness: np.zeros(N_SAMPLES, dtype=np.int16))
 
 
 # The data set
@@ -59,6 +60,7 @@ EDITIONS = {  # edition: sections, those with labels, domains of its test clips
     "2022": (5, 3, {"source", "target", "unknown"}),
     "2023": (1, 1, {"source", "target"}),
     "2025": (1, 1, {"source", "target"}),
+    "2026": (1, 1, {"source", "target"}),
 }
 
 
@@ -69,7 +71,7 @@ def test_layouts_of_other_editions_hold_the_same_sound(tmp_path: Path, quiet: No
     reading = DcaseReader(tmp_path, edition=edition).read("fan")
     table = reading.table
     assert reading.excluded == {}
-    assert DcaseReader(tmp_path).editions[0] == ("2023" if edition == "2025" else edition)
+    assert DcaseReader(tmp_path).editions == (("2023", "2024", "2025") if edition == "2023" else (edition,))
     n_domains = 1 if edition == "2020" else 2
     assert len(table) == n_sections * (2 + (n_domains == 2) + 2 * 2 * n_domains)
     assert set(table.domain[table.is_test].tolist()) == domains
@@ -80,16 +82,40 @@ def test_layouts_of_other_editions_hold_the_same_sound(tmp_path: Path, quiet: No
     sizes = Sizes(n_sections, 2, 1, 2, 0, edition)
     names = [path for path, _ in clips("fan", sizes)]
     assert len(set(names)) == len(names)
-    sound = {clip for _, clip in clips("fan", replace(sizes, edition="2021"))}
-    assert {clip for _, clip in clips("fan", sizes)} <= sound
+    sound = {take.recording for _, take in clips("fan", replace(sizes, source=4, edition="2021"))}
+    assert {take.recording for _, take in clips("fan", sizes)} <= sound
     small(tmp_path, edition=edition, sections=n_sections, test=2)  # nothing is missing
     with pytest.raises(ValueError, match=f"edition {edition} there, 2021 asked"):
         small(tmp_path, sections=n_sections, test=2)
 
 
+def test_machines_of_the_evaluation_are_others_in_first_shot_editions() -> None:
+    sizes = Sizes(1, 2, 1, 2, 0, "2023")
+    assert {path.split("/")[0] for path, _ in clips("fan", sizes)} == {"dev_data"}
+    names = [path for path, _ in clips("pump", sizes)]
+    assert {path.rpartition("/")[0] for path in names} == {"eval_data/pump/train", "eval_data/pump/test"}
+    assert sorted(name for name in names if "/test/" in name) == [
+        f"eval_data/pump/test/section_00_{number:04d}.wav" for number in range(8)
+    ]
+
+
+def test_2025_has_the_machine_alone_and_2026_a_second_microphone(tmp_path: Path) -> None:
+    clean = [take for path, take in clips("fan", Sizes(1, 2, 1, 2, 0, "2025")) if "/supplemental/" in path]
+    assert [take.recording.index for take in clean] == [2, 3]  # none of the training clips
+    usual, alone, far = (render(clean[0].recording, nearness) for nearness in (0.0, 60.0, -6.0))
+    two = Take(clean[0].recording, NEAR_AND_FAR)
+    write_clip((tmp_path / "two.wav", two))
+    found, _ = soundfile.read(tmp_path / "two.wav", dtype="int16")
+    assert np.array_equal(found, np.stack([usual, far], axis=1))
+    assert (tmp_path / "two.wav").stat().st_size == two.n_bytes
+    # As loud as the recorder made them, they are less alike the more background there is.
+    like = [abs(np.corrcoef(alone, other)[0, 1]) for other in (usual, far)]
+    assert like[0] > like[1] > 0.1
+
+
 def test_editions_that_are_not_simulated(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="edition=2026: not simulated; there are 2020, 2021"):
-        small(tmp_path, edition="2026")
+    with pytest.raises(ValueError, match="edition=2027: not simulated; there are 2020, 2021"):
+        small(tmp_path, edition="2027")
     with pytest.raises(ValueError, match="sections=4: the simulated factory of 2023 takes 1 to 1"):
         small(tmp_path, edition="2023")
 
@@ -124,7 +150,7 @@ def test_format_is_that_of_the_real_data_set(made: Path) -> None:
 
 def test_hidden_labels_are_one_of_each_in_random_order() -> None:
     sizes = Sizes(sections=4, source=0, target=0, test=40, seed=0)
-    hidden = [clip for path, clip in clips("fan", sizes) if path.startswith("eval_data/fan/source_test")]
+    hidden = [take.recording for path, take in clips("fan", sizes) if path.startswith("eval_data/fan/source_test")]
     labels = np.array([clip.label for clip in hidden]).reshape(-1, 2)
     assert all(set(pair) == {"normal", "anomaly"} for pair in labels)
     assert 10 < np.sum(labels[:, 0] == "normal") < 30
@@ -172,7 +198,7 @@ def test_machines_join_later(tmp_path: Path, quiet: None) -> None:
 
 
 def test_a_broken_off_clip_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(clip: Recording) -> np.ndarray:
+    def fail(clip: Recording, nearness: float) -> np.ndarray:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(simulator, "render", fail)
@@ -318,7 +344,7 @@ def measure(clips_of: list[Recording]) -> dict[str, np.ndarray]:
 
 def development(machine: str, seed: int, source: int, test: int) -> list[Recording]:
     """The clips of the three sections of a development set."""
-    return [clip for _, clip in clips(machine, Sizes(3, source, 3, test, seed))]
+    return [take.recording for _, take in clips(machine, Sizes(3, source, 3, test, seed))]
 
 
 def nearest_neighbour_aucs(table: dict[str, np.ndarray]) -> np.ndarray:

@@ -2,9 +2,12 @@
 
 import csv
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+
+import soundfile
 
 from asd.data.clip_names import (
     BLIND_2022,
@@ -21,7 +24,7 @@ from asd.data.clip_names import (
 )
 from asd.data.clips import NO_DOMAIN
 from asd.data.readers.contract import Clip, Reading, clip_table, require_machine
-from asd.data.sound_files import SoundFile, first_few, list_sound, printable
+from asd.data.sound_files import SoundFile, first_few, is_sound, list_sound, printable
 
 CLIP_NAMES = (NAME_2020, NAME_2021, NAME_2022, BLIND_2022)
 LATER = ("2022", "2023", "2024", "2025", "2026")  # one layout, one metric rule
@@ -154,7 +157,7 @@ class MachineFiles:
         folder, name = parts
         found = read_name(name, folder, folders=self.layout.folders, names=self.layout.names)
         if self.edition != "2020" and self._seen.setdefault(name, file.path) != file.path:
-            raise ValueError(f"the same name as {self._seen[name]}; a clip is known by its name")
+            raise ValueError(f"the same name as {self._seen[name]}; a clip is known by its name: remove one of them")
         domain = NO_DOMAIN if self.edition == "2020" else found.domain
         text = found.attributes or attributes.get(name, "")
         return Clip(file, found.section, domain, found.split, found.label, text)
@@ -237,12 +240,14 @@ def names_in(folder: Path) -> list[str]:
 def likely_editions(machine_folders: list[Path]) -> tuple[str, ...]:
     """The editions whose layout folders of machines have, the likeliest first.
 
-    2020 is told by names, 2021 by folders of one domain. The later ones share a layout: machines and sections tell
-    some of them apart. Training clips alone count as 2021's where its machines have such names.
+    2020 is told by names, 2021 by folders of one domain. The later ones share a layout: machines, sections, and two
+    channels (2026) tell some of them apart. Training clips alone count as 2021's where its machines have such names.
     """
     machines = {folder.name for folder in machine_folders}
     folders = {name for machine in machine_folders for name in (*FOLDERS, SUPPLEMENT) if (machine / name).is_dir()}
-    clips = [name for machine in machine_folders[:1] for folder in FOLDERS for name in names_in(machine / folder)]
+    folders_of = [machine / folder for machine in machine_folders[:1] for folder in FOLDERS]
+    paths = [folder / name for folder in folders_of for name in names_in(folder)]
+    clips = [path.name for path in paths]
     if any(match_name(name, (NAME_2020,)) for name in clips):
         return ("2020",)
     later = [year for year in LATER if machines <= MACHINES_OF[year]]
@@ -255,4 +260,15 @@ def likely_editions(machine_folders: list[Path]) -> tuple[str, ...]:
     sections = {clip.section for name in clips if (clip := match_name(name, (NAME_2021, NAME_2022, BLIND_2022)))}
     if sections - {0} and "2022" in later:
         return ("2022",)
-    return tuple(year for year in later if year != "2022" or len(later) == 1)
+    channels = n_channels(paths)
+    likely = [year for year in later if channels is None or (year == "2026") == (channels > 1)] or later
+    return tuple(year for year in likely if year != "2022" or len(likely) == 1)
+
+
+def n_channels(paths: Iterable[Path]) -> int | None:
+    """The channels of the first recording; None where there is none, or it cannot be read."""
+    first = next((path for path in paths if is_sound(path.name)), None)
+    try:
+        return None if first is None else int(soundfile.info(first).channels)
+    except (OSError, soundfile.SoundFileError):
+        return None

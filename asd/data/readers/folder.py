@@ -183,7 +183,8 @@ class FolderReader:
         for kind in ("label", "split", "domain"):
             values = {role[kind] for role in roles if kind in role}
             if len(values) > 1:
-                return Place(outer, inner, problem=f"its folders name two kinds of {kind}: {', '.join(sorted(values))}")
+                kinds = f"its folders name two kinds of {kind}, {' and '.join(sorted(values))}: move it out of one"
+                return Place(outer, inner, problem=kinds)
             found |= dict.fromkeys([kind] if values else [], "".join(values))
         if not found.get("label") and not found.get("split"):
             problem = (

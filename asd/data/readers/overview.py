@@ -31,28 +31,36 @@ def describe_table(reading: Reading) -> str:
 
 
 def count_lines(table: ClipTable) -> list[str]:
-    """Clips by section, domain, split and label, a line for each group."""
+    """Clips by section (of several machines: by machine), domain, split and label, a line for each group."""
+    place = table.section if table.owner is None else table.owner
     groups = Counter(
-        zip(table.section.tolist(), table.domain.tolist(), table.split.tolist(), table.label.tolist(), strict=True)
+        zip(place.tolist(), table.domain.tolist(), table.split.tolist(), table.label.tolist(), strict=True)
     )
     has_domains = table.has_domains
     shown = [label for label in LABELS if any(key[3] == label for key in groups)]
-    rows = [["section", *(["domain"] if has_domains else []), "split", *shown]]
+    rows = [["section" if table.owner is None else "machine", *(["domain"] if has_domains else []), "split", *shown]]
     order = ("train", "test")
-    for section, domain, split in sorted({key[:3] for key in groups}, key=lambda k: (k[0], order.index(k[2]), k[1])):
-        name = table.section_names.get(section, "")
+    for at, domain, split in sorted({key[:3] for key in groups}, key=lambda k: (k[0], order.index(k[2]), k[1])):
         rows.append(
             [
-                f"{section:02d}" + (f" {name}" if name not in ("", f"{section:02d}") else ""),
+                place_name(table, at),
                 *([domain if domain != NO_DOMAIN else "–"] if has_domains else []),
                 split,
-                *(str(groups[section, domain, split, label]) for label in shown),
+                *(str(groups[at, domain, split, label]) for label in shown),
             ]
         )
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return [
         "  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
     ]
+
+
+def place_name(table: ClipTable, place: int | str) -> str:
+    """What a line calls a section, or a machine of several."""
+    if isinstance(place, str):
+        return place
+    name = table.section_names.get(place, "")
+    return f"{place:02d}" + (f" {name}" if name not in ("", f"{place:02d}") else "")
 
 
 def attribute_lines(table: ClipTable) -> Iterable[str]:

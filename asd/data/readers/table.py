@@ -84,7 +84,7 @@ class TableReader:
         self.root = self.file.parent
         unknown = sorted(set(columns or {}) - set(COLUMNS))
         if unknown:
-            raise ValueError(f"data.reader.columns.{unknown[0]}: no such column; there are {', '.join(COLUMNS)}")
+            raise ValueError(f"data.reader.columns.{unknown[0]}: no such column; give one of {', '.join(COLUMNS)}")
         self.asked = {kind: name for kind, name in (columns or {}).items() if name}
         self.words = LabelWords(normal or NORMAL, anomalous or ANOMALOUS)
         self.split = Split(**(split or {}))
@@ -151,7 +151,7 @@ class TableReader:
                 row = self._row(line, cells)
                 first = seen.setdefault((row.file.path, row.start, row.stop), line)
                 if first != line:
-                    raise OddCellError("path", f"the same clip as in line {first}")
+                    raise OddCellError("path", f"the same clip as in line {first}; remove one of the two")
                 rows.append(row)
             except OddCellError as error:
                 odd[self._where(line, cells.get("path", ""))] = str(error)
@@ -225,11 +225,15 @@ class TableReader:
         split = self._word(cells, "split", SPLITS)
         if split == "train" and label == "anomaly":
             raise OddCellError(
-                self.asked.get("label", "label"), "an anomaly among the training clips; training clips are normal"
+                self.asked.get("label", "label"),
+                "an anomaly among the training clips; training clips are normal: give test in column "
+                f"{self.asked.get('split', 'split')}",
             )
         start, stop = (self._seconds(cells, kind) for kind in ("start", "stop"))
         if stop is not None and stop <= (start or 0):
-            raise OddCellError(self.asked.get("stop", "stop"), f"{stop:g} s is not after the start, {start or 0:g} s")
+            raise OddCellError(
+                self.asked.get("stop", "stop"), f"{stop:g} s is not after the start, {start or 0:g} s: give a later one"
+            )
         return Row(
             line=line,
             file=file,
@@ -288,10 +292,10 @@ class TableReader:
             except (OSError, ValueError):
                 continue
             if not stat.S_ISREG(status.st_mode):
-                raise OddCellError(column, f"{text}: not a regular file")
+                raise OddCellError(column, f"{text}: not a regular file; give the path of a recording")
             path = os.path.relpath(spelling, self.root) if os.path.isabs(spelling) else os.path.normpath(spelling)
             return SoundFile(path, status.st_size, status.st_mtime_ns)
-        raise OddCellError(column, f"no such file; paths are relative to {self.root}")
+        raise OddCellError(column, f"no such file; give a path relative to {self.root}")
 
 
 def check_table_file(file: Path) -> None:
@@ -299,7 +303,7 @@ def check_table_file(file: Path) -> None:
     if file.is_dir():
         raise ValueError(f"{file} is a folder: give the table itself, data.table={file}/NAME.csv")
     if not file.is_file():
-        raise ValueError(f"{file}: no such table")
+        raise ValueError(f"{file}: no such table; give data.table=FILE.csv")
     if file.suffix.lower() not in (".csv", ".tsv", ".txt"):
         raise ValueError(f"{file}: a table is a .csv or .tsv file; save it as CSV UTF-8")
 
@@ -319,7 +323,10 @@ def with_span(clip: Clip, row: Row, root: Path) -> Clip:
     start = round((row.start or 0) * header.samplerate)
     stop = -1 if row.stop is None else round(row.stop * header.samplerate)
     if max(start + 1, stop) > header.frames:
-        raise ValueError(f"ends after {header.duration:g} s, before the part from {row.start or 0:g} s is over")
+        raise ValueError(
+            f"columns start and stop: the file ends after {header.duration:g} s, before the part from "
+            f"{row.start or 0:g} s is over; give a part of it, or leave stop empty"
+        )
     return clip._replace(start=start, stop=stop)
 
 

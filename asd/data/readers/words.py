@@ -51,7 +51,9 @@ class LabelWords:
         if not self.normal or not self.anomalous:
             raise ValueError("data.reader.normal and data.reader.anomalous: give at least one word each")
         if both := sorted(set(self.normal) & set(self.anomalous)):
-            raise ValueError(f"data.reader.normal and data.reader.anomalous both hold {', '.join(both)}")
+            raise ValueError(
+                f"data.reader.normal and data.reader.anomalous both hold {', '.join(both)}; name each word in one"
+            )
 
     def label(self, text: str) -> str:
         """normal or anomaly; empty where the text is neither word."""

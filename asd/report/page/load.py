@@ -9,7 +9,7 @@ from typing import Any
 from asd.report.clips import Pieces, read_pieces
 from asd.report.results import Results, System, read_results
 from asd.report.scored import ScoredRun, Scoring
-from asd.runs.folder import RunFolder
+from asd.runs.folder import RunFolder, runs_below
 from asd.runs.manifest import read_manifest
 from asd.runs.record import read_record
 from asd.runs.recorded import RecordedConfig
@@ -145,10 +145,10 @@ def read_grid(path: Path, scorer: str = "cosine") -> Grid:
     Raises:
         ValueError: There is no run, or nothing was evaluated.
     """
-    configs = sorted(path.glob("*/*/*/config.yaml"))
-    if not configs:
+    folders = runs_below(path)
+    if not folders:
         raise ValueError(f"{path}: there is no run; give outputs/<name> of a grid (train.py makes runs)")
-    runs = [read_run(RunFolder(config.parent), scorer) for config in configs]
+    runs = [read_run(folder, scorer) for folder in folders]
     return Grid(path, runs, read_results(path / "results"))
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from asd.report.scored import ScoredRun, Scoring
 from asd.report.wandb.evaluation import mirror_evaluation, mirror_grid
 from asd.report.wandb.runs import Destination, WandbRun, training_identity
-from asd.runs.folder import OUTPUTS, RunFolder, find_runs
+from asd.runs.folder import OUTPUTS, RunFolder, runs_below
 from asd.runs.lock import holder_of
 from asd.runs.manifest import is_done, read_manifest
 from asd.runs.record import read_record
@@ -48,7 +48,7 @@ def find_mirrors(name: str, asked: Mapping[str, Any]) -> Iterator[tuple[Path, Ca
     Raises:
         ValueError: There is no such grid.
     """
-    runs = find_runs(name)
+    runs = runs_below(OUTPUTS / name, shared=True)
     if not runs:
         raise ValueError(f"{OUTPUTS / name}: no runs there. Give a folder that train.py made, such as outputs/main")
     for run in runs:
