@@ -210,15 +210,21 @@ class ArcFaceMethod(Method[ArcFaceConfig]):
         )
         return MachineDataModule(bank, plan, self.input, workers=config.data.workers)
 
-    def backbone(self) -> tuple[nn.Module, int]:
-        """The network with random weights, and the length of its embeddings.
+    def backbone(self, *, is_trained: bool = False) -> tuple[nn.Module, int]:
+        """The network as a training begins, and the length of its embeddings.
+
+        Args:
+            is_trained: Weights are put in afterwards: those that it starts from need not be there any more.
 
         Raises:
             ValueError: It does not take the input's pieces, or gives no embedding.
         """
         import torch
 
-        backbone: nn.Module = instantiate(self.config.backbone, "backbone", **self.input.sizes)
+        component = self.config.backbone
+        if is_trained and "pretrained" in component.arguments:
+            component = component.model_copy(update={"pretrained": False})
+        backbone: nn.Module = instantiate(component, "backbone", **self.input.sizes)
         example = self.input(torch.zeros(2, self.input.window_length))
         was_training = backbone.training
         try:
@@ -237,7 +243,7 @@ class ArcFaceMethod(Method[ArcFaceConfig]):
         return backbone, embedding.shape[1]
 
     def module(self, table: ClipTable, n_steps: int, phase1: Mapping[str, Any] | None) -> SectionClassifier:
-        """Random weights in phase 1, the phase-1 run's in phase 2, of which some may be frozen."""
+        """Random or pretrained weights in phase 1, the phase-1 run's in phase 2, of which some may be frozen."""
         import torch
 
         from asd.models.classifier import SectionClassifier
@@ -247,7 +253,7 @@ class ArcFaceMethod(Method[ArcFaceConfig]):
 
         config = self.config
         torch.manual_seed(config.seed)
-        backbone, embedding_dim = self.backbone()
+        backbone, embedding_dim = self.backbone(is_trained=phase1 is not None)
         head: nn.Module = instantiate(config.loss, "loss", embedding_dim=embedding_dim, n_classes=len(table.classes))
         frozen_names: list[str] = []
         frozen_modules: list[nn.Module] = []
@@ -291,7 +297,7 @@ class ArcFaceMethod(Method[ArcFaceConfig]):
         from asd.models.embedder import Embedder
         from asd.runs.checkpoint import load_part
 
-        backbone, _ = self.backbone()
+        backbone, _ = self.backbone(is_trained=True)
         load_part(checkpoint, "backbone", backbone)
         return Embedder.of_network(
             backbone,

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from asd.features.aisfx import AisfxPieces
+from asd.features.fbank import FbankPieces
 from asd.features.input import Input, LogMelPieces, SpectrogramPieces, Waveform
 from asd.features.spectrogram import SpectrogramSettings, clip_pieces, first_sample, min_samples, n_columns, pieces
 
@@ -22,6 +23,7 @@ INPUTS: dict[str, Input] = {
     "log-mel": LOG_MEL,
     "waveform": Waveform(sample_rate=16_000, seconds=0.5),
     "aisfx": AisfxPieces(sample_rate=16_000, n_frames=16),
+    "filter bank": FbankPieces(sample_rate=16_000, n_frames=16, window="povey", gain=32768.0, mean=15.0, deviation=6.0),
 }
 
 

@@ -23,6 +23,10 @@ NETWORKS = {
     "two branches": ["backbone=singleresolution", "input=waveform", "input.seconds=1.4", "loss=subspace",
                      "loss.n_branches=2"],
     "aisfx": ["backbone=aisfx", "backbone.pretrained=false", "input=aisfx", "input.n_frames=16"],
+    "beats": ["backbone=beats", "backbone.pretrained=false", "backbone.embedding_dim=32", "+backbone.n_layers=1",
+              "+backbone.n_heads=2", "input=beats", "input.n_frames=64"],
+    "eat": ["backbone=eat", "backbone.pretrained=false", "backbone.embedding_dim=32", "+backbone.n_layers=1",
+            "+backbone.n_heads=2", "input=eat", "input.n_frames=64"],
     "adamw": ["optimizer=adamw", "schedule=constant"],
 }  # fmt: skip
 

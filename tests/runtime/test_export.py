@@ -42,6 +42,24 @@ SMALL = [
 OTHER_INPUTS = [
     ("backbone=small", "input=logmel", "input.n_frames=16", "input.standardise=time_mean"),
     ("backbone=aisfx", "backbone.pretrained=false", "input=aisfx", "input.n_frames=40"),
+    (
+        "backbone=beats",
+        "backbone.pretrained=false",
+        "backbone.embedding_dim=32",
+        "+backbone.n_layers=1",
+        "+backbone.n_heads=2",
+        "input=beats",
+        "input.n_frames=40",
+    ),
+    (
+        "backbone=eat",
+        "backbone.pretrained=false",
+        "backbone.embedding_dim=32",
+        "+backbone.n_layers=1",
+        "+backbone.n_heads=2",
+        "input=eat",
+        "input.n_frames=40",
+    ),
     ("backbone=multiresolution", "input=waveform", "input.seconds=1.2", "loss=feature_exchange"),
     ("backbone=singleresolution", "input=waveform", "input.seconds=1.2", "loss=adaproj", "loss.scale=10"),
 ]

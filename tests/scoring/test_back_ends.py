@@ -408,6 +408,24 @@ def test_fusion_against_a_plain_loop(how: Any) -> None:
     np.testing.assert_allclose(scorer.score(NEW).pieces, expected)
 
 
+def test_fusion_scores_the_training_clips_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    members: list[Scorer] = [CosineNeighbours(n_neighbors=3), LocalDensity()]
+    scorer, read = Fusion(scorers=members), Fusion(scorers=members)
+    scorer.fit(TRAIN)
+    read.load_state(scorer.state())
+    both = torch.cat([TRAIN.embedding[:8], NEW.embedding])
+    clip, is_source = np.repeat(np.arange(8), N_EACH), np.r_[TRAIN.is_source[:2], NEW.is_source]
+    mixed = replace(NEW, embedding=both, clip=clip, is_source=is_source)
+    own_clip = np.array([0, 1, *[NO_REFERENCE] * 6])
+    expected = read.score(mixed, own_clip)
+    scored, score_members = [], scorer.score_members
+    monkeypatch.setattr(scorer, "score_members", lambda new, own: scored.append(len(own)) or score_members(new, own))
+    found = scorer.score(mixed, own_clip)
+    assert scored == [6]
+    np.testing.assert_array_equal(found.pieces, expected.pieces)
+    np.testing.assert_array_equal(found.nearest, expected.nearest)
+
+
 def test_a_member_without_spread_is_named() -> None:
     same = replace(TRAIN, embedding=torch.zeros_like(TRAIN.embedding))
     with pytest.raises(ValueError, match="fan section 02: PcaResidual gives all training pieces the same score"):

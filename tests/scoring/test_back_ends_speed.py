@@ -30,7 +30,9 @@ SCORERS: dict[str, Callable[[], Scorer]] = {
     "density": lambda: LocalDensity(),
     "nearest": lambda: EuclideanNeighbours(),
     "lof": lambda: LocalOutlierFactor(),
-    "fusion": lambda: Fusion(scorers=[CosineNeighbours(n_neighbors=10), Mahalanobis(), PcaResidual()]),
+    "fusion": lambda: Fusion(
+        scorers=[CosineNeighbours(n_neighbors=10), Mahalanobis(per_domain=True), LocalDensity()]  # conf/scorer/fusion
+    ),
 }
 
 
