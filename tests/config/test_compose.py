@@ -71,6 +71,13 @@ def test_a_sweep_as_the_user_types_it(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [job.name for job in jobs] == ["m0.05", "m0.2"]
 
 
+def test_a_network_brings_the_input_that_it_takes_unless_another_is_typed(monkeypatch: pytest.MonkeyPatch) -> None:
+    jobs = composed(monkeypatch, "train", "-m", "machine=fan", "backbone=mobilefacenet,multiresolution,aisfx")
+    assert [job.input.name for job in jobs] == ["512x32", "waveform", "aisfx"]
+    (job,) = composed(monkeypatch, "train", "machine=fan", "backbone=aisfx", "input=1024x32")
+    assert job.input.name == "1024x32"
+
+
 def every_choice() -> list[tuple[str, str]]:
     """Each file of each group of conf/, but for what others build on."""
     files = sorted(CONF.glob("*/*.yaml"))

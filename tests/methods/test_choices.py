@@ -19,14 +19,14 @@ Job = Callable[..., Any]
 TWO_CLASSES = {"adacos": ["loss.scale=10"], "adaproj": ["loss.scale=10"]}  # whose own scale would be 0
 NETWORKS = {
     "logmel pieces": ["input=logmel", "input.n_frames=16", "input.n_mels=64"],
-    "four branches": ["backbone=multiresolution", "input=waveform", "input.seconds=1.4", "loss=feature_exchange"],
-    "two branches": ["backbone=singleresolution", "input=waveform", "input.seconds=1.4", "loss=subspace",
+    "four branches": ["backbone=multiresolution", "input.seconds=1.4", "loss=feature_exchange"],
+    "two branches": ["backbone=singleresolution", "input.seconds=1.4", "loss=subspace",
                      "loss.n_branches=2"],
-    "aisfx": ["backbone=aisfx", "backbone.pretrained=false", "input=aisfx", "input.n_frames=16"],
+    "aisfx": ["backbone=aisfx", "backbone.pretrained=false", "input.n_frames=16"],
     "beats": ["backbone=beats", "backbone.pretrained=false", "backbone.embedding_dim=32", "+backbone.n_layers=1",
-              "+backbone.n_heads=2", "input=beats", "input.n_frames=64"],
+              "+backbone.n_heads=2", "input.n_frames=64"],
     "eat": ["backbone=eat", "backbone.pretrained=false", "backbone.embedding_dim=32", "+backbone.n_layers=1",
-            "+backbone.n_heads=2", "input=eat", "input.n_frames=64"],
+            "+backbone.n_heads=2", "input.n_frames=64"],
     "adamw": ["optimizer=adamw", "schedule=constant"],
 }  # fmt: skip
 
