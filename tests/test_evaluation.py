@@ -197,6 +197,8 @@ def test_machines_one_several_all(workplace: Path, job: Job) -> None:
         job("evaluate", "machine=[fan,valve]")
 
 
+@pytest.mark.ci
+@pytest.mark.slow
 def test_scores_are_not_made_twice(evaluated: RunFolder, job: Job, capsys: pytest.CaptureFixture[str]) -> None:
     path = evaluated.scores("cosine") / "scores.csv"
     before = path.stat().st_mtime_ns
@@ -212,6 +214,8 @@ def test_scores_are_not_made_twice(evaluated: RunFolder, job: Job, capsys: pytes
     assert read_scores(path).score.size
 
 
+@pytest.mark.ci
+@pytest.mark.slow
 def test_scores_of_another_precision_are_refused(
     evaluated: RunFolder, job: Job, capsys: pytest.CaptureFixture[str]
 ) -> None:

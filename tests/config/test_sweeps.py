@@ -40,6 +40,8 @@ def test_jobs_that_would_share_a_folder_are_refused_with_a_name_to_type(swept: s
         preflight("train", ["-m", *HERE, "name=x", swept])
 
 
+@pytest.mark.ci
+@pytest.mark.slow
 def test_with_the_name_that_was_advised_each_value_is_a_run() -> None:
     jobs = preflight("train", ["-m", *HERE, "loss.margin=0.05,0.2", "name='x-${loss.margin}'"]).configs
     assert [(job.name, job.loss.margin) for job in jobs] == [("x-0.05", 0.05), ("x-0.2", 0.2)]

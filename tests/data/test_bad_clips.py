@@ -93,6 +93,8 @@ def test_all_bad_clips_are_named_in_one_message(workplace: Path, job: Job) -> No
     assert not list(Path("outputs/.cache").glob("*.bank"))
 
 
+@pytest.mark.ci
+@pytest.mark.slow
 def test_skipped_clips_stand_in_everything_that_is_read(
     workplace: Path, job: Job, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -331,6 +333,8 @@ def test_links_to_clips_outside_are_clips(workplace: Path, job: Job) -> None:
     assert len(read_scores(run.scores("cosine") / "scores.csv").clip) == len(list(Path("store").iterdir()))
 
 
+@pytest.mark.ci
+@pytest.mark.slow
 def test_spaces_and_other_scripts_all_the_way(workplace: Path, job: Job) -> None:
     root = Path("Prüfstand 3 — ファン")
     Path("data").rename(root)

@@ -183,6 +183,8 @@ def test_an_interrupted_baseline_goes_on_to_the_bit(
     assert losses[0] == losses[1]
 
 
+@pytest.mark.ci
+@pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
 def test_any_recording_gets_the_score_of_the_files(
     finished: Finished, method: str, capsys: pytest.CaptureFixture[str]
@@ -213,6 +215,8 @@ def test_the_autoencoder_knows_no_sections_the_classifier_does(finished: Finishe
         classifier.score(clip, 7)
 
 
+@pytest.mark.ci
+@pytest.mark.slow
 def test_both_formulas_stand_side_by_side(finished: Finished, job: Job) -> None:
     run = finished("mobilenetv2")
     evaluate(job("evaluate", "log_odds.formula=corrected_2022", "log_odds.hop=8"))
@@ -260,6 +264,8 @@ def test_the_reference_system_and_moved_data_work_for_baselines_alone(finished: 
     assert "1-NN on mean log-mel" in Path("outputs/main/results/table2.md").read_text()
 
 
+@pytest.mark.ci
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["npz", "pt"])
 def test_given_weights_are_scored_as_they_are(finished: Finished, form: str) -> None:
     """docs/baselines.md: nothing learns at lr 0, and statistics stand still at momentum 1."""

@@ -78,6 +78,8 @@ def test_no_gradient_alone_lets_the_statistics_move() -> None:
         assert torch.equal(net["backbone"].network.stem.norm.running_mean, before) == keep
 
 
+@pytest.mark.ci
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "until_last_block", "backbone"),
     [

@@ -74,6 +74,8 @@ def test_published_rows_are_folded_away_beside_other_data(reported: Path) -> Non
     assert "valve" not in index  # no column of dashes for machines that nobody has
 
 
+@pytest.mark.ci
+@pytest.mark.slow
 def test_published_rows_stand_beside_the_reports_own_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(CONFIG["data"], "name", "dcase2021")
     grid = tmp_path / "outputs" / "main"
@@ -117,6 +119,8 @@ def test_a_state_from_disk_is_escaped(single: Path) -> None:
     assert "<img src=x>" not in (single / "report" / "index.html").read_text()
 
 
+@pytest.mark.ci
+@pytest.mark.slow
 def test_a_report_takes_the_place_of_the_one_before(single: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (single / "report").mkdir()
     (single / "report" / "old.html").touch()

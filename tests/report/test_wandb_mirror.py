@@ -74,6 +74,8 @@ def test_two_jobs_are_two_runs_with_all_their_epochs(workplace: Path, job: Job) 
         assert curves <= told.history[-1].keys()
 
 
+@pytest.mark.ci
+@pytest.mark.slow
 def test_finetune_is_a_run_of_its_own(trained: RunFolder, job: Job) -> None:
     train(job("finetune", *WANDB, "freeze=arcface"))
     (told,) = recorded(Path("outputs"))
@@ -107,6 +109,8 @@ def test_a_resumed_run_goes_on_and_has_every_epoch_once(
     assert [line["train/epoch"] for line in second.history] == [0, 1, 2, 3]
 
 
+@pytest.mark.ci
+@pytest.mark.slow
 def test_another_configuration_is_another_run(workplace: Path, job: Job) -> None:
     config = job("train")
     run = RunFolder(config.folder())

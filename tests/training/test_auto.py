@@ -71,6 +71,8 @@ def test_a_run_goes_on_as_it_began(workplace: Path, job: Job) -> None:
     assert resolved(job("train"), n_steps=2).precision == "32-true"
 
 
+@pytest.mark.ci
+@pytest.mark.slow
 def test_precision_is_part_of_the_run(trained: RunFolder, job: Job) -> None:
     with pytest.raises(ValueError, match=r"trainer\.precision: 32-true → bf16-mixed"):
         job("train", "trainer.precision=bf16-mixed")

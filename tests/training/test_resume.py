@@ -168,6 +168,8 @@ def test_a_crash_goes_on_from_the_last_checkpoint_that_was_due(
     assert load_checkpoint(run.previous_checkpoint)["global_step"] == 4
 
 
+@pytest.mark.ci
+@pytest.mark.slow
 def test_checkpoints_come_by_the_clock(workplace: Path, job: Job) -> None:
     run = train(job("train", LENGTH, "save.every_n_minutes=0"))
     assert load_checkpoint(run.previous_checkpoint)["global_step"] == 4
