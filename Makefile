@@ -38,7 +38,7 @@ demo: install ## from nothing to a results page, on the simulated factory
 smoke: install ## every backbone × input × freeze strategy in a few steps, in one process
 	$(BIN)/python -m pytest -q tests/cli/test_smoke.py::test_all_combinations -m slow
 
-test: install ## the tests, in parallel: about four minutes on two cores
+test: install ## the tests, in parallel: about three minutes on two cores
 	$(TESTS)
 
 test-ci: install ## the slow tests that every CI run includes
