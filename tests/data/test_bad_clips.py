@@ -120,6 +120,8 @@ def test_skipped_clips_stand_in_everything_that_is_read(
     assert {"skipped.csv"} <= manifest["files"].keys()
 
 
+@pytest.mark.ci
+@pytest.mark.slow
 def test_what_is_skipped_is_as_if_it_were_not_there(evaluated: RunFolder, job: Job) -> None:
     put_bad_clips()
     other = train(job("train", "data.on_bad_clip=skip", "name=other"))
@@ -364,6 +366,8 @@ def test_files_without_a_single_clip(workplace: Path) -> None:
         DcaseReader(Path("data"), edition=2021).read("fan")
 
 
+@pytest.mark.ci
+@pytest.mark.slow
 def test_sections_of_one_class_are_named_in_the_results(
     workplace: Path, job: Job, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -36,6 +36,8 @@ def embedded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return counts
 
 
+@pytest.mark.ci
+@pytest.mark.slow
 def test_another_scorer_needs_no_network(trained: RunFolder, job: Job, embedded: list[int]) -> None:
     evaluate(job("evaluate"))
     evaluate(job("evaluate", "scorer=mahalanobis"))

@@ -340,6 +340,8 @@ def test_a_classifier_needs_two_sections(place: Path) -> None:
         train(baseline("mobilenetv2"))
 
 
+@pytest.mark.ci
+@pytest.mark.slow
 def test_a_section_without_training_clips_is_named(finished: Finished) -> None:
     run = finished("mobilenetv2")
     method = build_method(config_of(run))

@@ -66,6 +66,8 @@ def test_a_grid_is_shown_as_it_was_evaluated(evaluated: RunFolder, capsys: pytes
     assert run["weights"] == f"{manifest['n_weights'] / 1e6:.2f} M"
 
 
+@pytest.mark.ci
+@pytest.mark.slow
 def test_a_grid_without_scores_is_refused(trained: RunFolder, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["leaderboard", "outputs/main"]) == 1
     assert "no finished run has scores; python evaluate.py name=main makes them" in capsys.readouterr().err

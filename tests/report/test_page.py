@@ -89,6 +89,8 @@ def test_published_rows_stand_beside_the_reports_own_data(tmp_path: Path, monkey
     assert "70.00/60.00 (▼ −3.0 / ▼ −9.0)" in (grid / "report" / "report.md").read_text()
 
 
+@pytest.mark.ci
+@pytest.mark.slow
 def test_later_editions_have_no_published_rows_and_say_their_rule(single: Path) -> None:
     write_results(single, {(TRAIN, "pump"): (0.8, 0.5)}, rule="2022")
     write_report(single, data=None, media_mb=0, scorer="cosine")

@@ -134,6 +134,8 @@ def broken(*_: object, **__: object) -> Any:
     raise RuntimeError("W&B is\non fire")
 
 
+@pytest.mark.ci
+@pytest.mark.slow
 @pytest.mark.parametrize("place", ["init", "log", "finish", "import"])
 def test_a_training_goes_on_whatever_wandb_does(
     workplace: Path, job: Job, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], place: str

@@ -117,6 +117,8 @@ def test_dry_run_sends_nothing(grid: Path, capsys: pytest.CaptureFixture[str]) -
     assert recorded(Path("outputs")) == []
 
 
+@pytest.mark.ci
+@pytest.mark.slow
 def test_sending_needs_an_account(
     grid: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -127,6 +129,8 @@ def test_sending_needs_an_account(
     )
 
 
+@pytest.mark.ci
+@pytest.mark.slow
 def test_an_account_is_used(grid: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[dict[str, Any]] = []
 

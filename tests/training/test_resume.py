@@ -293,6 +293,8 @@ def train_spoilt(config: RunConfig, at: int, value: float = float("inf")) -> Non
         train(config)
 
 
+@pytest.mark.ci
+@pytest.mark.slow
 @pytest.mark.parametrize("error", [MemoryError(), torch.OutOfMemoryError("CUDA out of memory")])
 def test_out_of_memory_gives_advice(workplace: Path, job: Job, error: BaseException) -> None:
     def fail() -> None:
