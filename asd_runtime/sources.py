@@ -98,7 +98,7 @@ def microphone(sample_rate: int, device: str | int | None = None, backend: Any =
             backend = importlib.import_module("sounddevice")
         except (ImportError, OSError) as error:
             raise ValueError(
-                f"a microphone needs sounddevice and PortAudio ({error}): pip install 'asd-runtime[listen]'"
+                f"a microphone needs sounddevice and PortAudio ({error}): pip install ./runtime[listen]"
             ) from None
     while True:
         try:

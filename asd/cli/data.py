@@ -13,7 +13,9 @@ from asd.system.progress import say
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Adds the command and its subcommands."""
-    data = commands.add_parser("data", help="make or fetch data").add_subparsers(required=True, metavar="COMMAND")
+    data = commands.add_parser("data", help="describe, check, make or fetch recordings").add_subparsers(
+        required=True, metavar="COMMAND"
+    )
     add_simulate(data.add_parser("simulate", help="make a simulated factory", description=simulate_factory.__doc__))
     add_get(data.add_parser("get", help="fetch an official data set", description=get_edition.__doc__))
     add_describe(data.add_parser("describe", help="what recordings are there", description=describe_folder.__doc__))

@@ -10,7 +10,7 @@ from asd.config import PROJECT
 SCRIPTS = {
     "train": "phase 1: trains on source clips",
     "finetune": "phase 2: fine-tunes a trained run on target clips",
-    "evaluate": "scores finished runs and prints Table 2",
+    "evaluate": "scores finished runs and prints the table of AUC and pAUC",
 }
 
 

@@ -607,7 +607,7 @@ def test_describe_measures_sound_and_says_what_to_type(tmp_path: Path) -> None:
     assert found.traits.silent == [str(root / "normal/zero.wav")]
     assert len(found.traits.duplicates) >= 1
     assert found.commands == [
-        f"python train.py data=folder data.root='\"{root}\"' 'machine=\"Prüfstand_1\"' method=autoencoder "
+        f"asd train data=folder data.root='\"{root}\"' 'machine=\"Prüfstand_1\"' method=autoencoder "
         "data.sample_rate=resample"
     ]
     assert any("data.channel=0 … 1" in question for question in found.questions)

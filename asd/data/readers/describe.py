@@ -193,7 +193,7 @@ def other_tables(root: Path) -> list[str]:
 def command(found: Description, reading: Reading, options: Mapping[str, Any]) -> str:
     """The line that trains on one machine."""
     place = f"data.table={quoted(found.root)}" if found.reader == "table" else f"data.root={quoted(found.root)}"
-    words = [f"python train.py data={found.reader} {place} {machine_word(reading.table.machine)}"]
+    words = [f"asd train data={found.reader} {place} {machine_word(reading.table.machine)}"]
     words += [
         f"'data.{name}={written(value)}'" if name in OF_DATA else f"'data.reader.{name}={written(value)}'"
         for name, value in options.items()
