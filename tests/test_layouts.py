@@ -66,8 +66,8 @@ def test_describe_counts_and_has_nothing_left_to_ask(recordings: list[Original],
 
 def trained(command: str, *words: str) -> RunFolder:
     """The run of a command of `asd data describe` with settings that are quick."""
-    python, script, *typed = shlex.split(command)
-    assert (python, script) == ("python", "train.py")
+    program, script, *typed = shlex.split(command)
+    assert (program, script) == ("asd", "train")
     return train(compose("train", *typed, *words, *ANY))
 
 
