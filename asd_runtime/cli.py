@@ -233,7 +233,9 @@ def serve(options: argparse.Namespace) -> int:
 
         from asd_runtime.server import Limits, create_app
     except ImportError as error:
-        raise ValueError(f"serve needs more packages ({error}): pip install ./runtime[serve]") from None
+        raise ValueError(
+            f"serve needs more packages ({error}): in the checkout, pip install './runtime[serve]'"
+        ) from None
     from asd_runtime import load
 
     detectors = {path.stem: load(path) for path in options.models}

@@ -98,7 +98,8 @@ def microphone(sample_rate: int, device: str | int | None = None, backend: Any =
             backend = importlib.import_module("sounddevice")
         except (ImportError, OSError) as error:
             raise ValueError(
-                f"a microphone needs sounddevice and PortAudio ({error}): pip install ./runtime[listen]"
+                f"a microphone needs sounddevice and PortAudio ({error}): "
+                "in the checkout, pip install './runtime[listen]'"
             ) from None
     while True:
         try:

@@ -96,9 +96,9 @@ class Beats(PatchTransformer):
         if pretrained:
             published = read_published(checkpoint, "beats")
             for name, value in PUBLISHED.items():
-                if published.get("cfg", {}).get(name, value) != value:
-                    raise ValueError(f"checkpoint={checkpoint}: has {name}={published['cfg'][name]}, not {value}")
-            weights = renamed(published["model"])
+                if published.settings.get(name, value) != value:
+                    raise ValueError(f"checkpoint={checkpoint}: has {name}={published.settings[name]}, not {value}")
+            weights = renamed(published.weights)
         super().__init__(
             network,
             n_bins=n_bins,

@@ -75,7 +75,7 @@ class Eat(PatchTransformer):
         if embedding_dim % 4:
             raise ValueError(f"embedding_dim={embedding_dim}: must be a multiple of 4")
         network = Network((n_frames // PATCH, n_bins // PATCH), embedding_dim, n_layers, n_heads, pooling)
-        weights = renamed(read_published(checkpoint, "eat")["model"]) if pretrained else None
+        weights = renamed(read_published(checkpoint, "eat").weights) if pretrained else None
         super().__init__(
             network,
             n_bins=n_bins,

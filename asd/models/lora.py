@@ -1,7 +1,7 @@
 """LoRA (Hu et al., ICLR 2022): small matrices that learn beside the layers of a network that does not."""
 
 import math
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 import torch.nn.functional as F
@@ -10,7 +10,6 @@ from torch import Tensor, nn
 from asd.models.backbone import check_sizes
 
 Tune = Literal["all", "lora", "none"]
-TUNES = ("all", "lora", "none")
 
 
 class Lora(nn.Linear):
@@ -51,8 +50,8 @@ def set_tuning(network: nn.Module, tune: Tune, *, rank: int, alpha: float, layer
     Raises:
         ValueError: A setting out of range.
     """
-    if tune not in TUNES:
-        raise ValueError(f"tune={tune}: must be one of {', '.join(TUNES)}")
+    if tune not in get_args(Tune):
+        raise ValueError(f"tune={tune}: must be one of {', '.join(get_args(Tune))}")
     check_sizes(lora_rank=rank)
     if not 0 < alpha < math.inf:
         raise ValueError(f"lora_alpha={alpha}: must be a positive number")

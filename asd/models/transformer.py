@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -136,8 +136,20 @@ class Layer(nn.Module):
         return self.norm(self.residual * x + self.dense2(F.gelu(self.dense1(x))))
 
 
-def read_published(path: str | None, backbone: str) -> Mapping[str, Any]:
-    """A published checkpoint: a mapping with the weights as `model`, read as data alone.
+class Published(NamedTuple):
+    """A published checkpoint.
+
+    Attributes:
+        weights: By name, as `model` of the file; what is no tensor belongs to the pretraining and is left out.
+        settings: As `cfg` of the file, where it has any.
+    """
+
+    weights: Mapping[str, Tensor]
+    settings: Mapping[str, Any]
+
+
+def read_published(path: str | None, backbone: str) -> Published:
+    """A published checkpoint, read as data alone.
 
     Raises:
         ValueError: None was named, it is not there, names code, or holds something else.
@@ -159,7 +171,9 @@ def read_published(path: str | None, backbone: str) -> Mapping[str, Any]:
         ) from None
     if not isinstance(found, Mapping) or not isinstance(found.get("model"), Mapping):
         raise ValueError(f"checkpoint={path}: has no weights under 'model'; it is no published checkpoint")
-    return found
+    weights = {str(name): value for name, value in found["model"].items() if isinstance(value, Tensor)}
+    settings = found.get("cfg")
+    return Published(weights, settings if isinstance(settings, Mapping) else {})
 
 
 def own_name(name: str, names: Mapping[str, str], layers: str, of_layer: Mapping[str, str]) -> str:

@@ -282,16 +282,25 @@ class Harm:
         return exec, ("raise SystemExit('executed')",)
 
 
+CHECKPOINTS_OF_OTHERS = [
+    ({"model": BEATS, "step": np.float64(1)}, r"checkpoint=.*no NumPy scalars.*torch\.save"),
+    ({"model": BEATS, "task": Harm()}, r"checkpoint=.*names code.*Where you trust the file"),
+    (BEATS, "no weights under 'model'"),
+    ({"model": {**BEATS, "more": torch.zeros(1)}}, r"do not fit this network: .*more"),
+    ({"model": {"fc1.weight": torch.zeros(1)}}, "do not fit this network"),
+    ({"model": {**BEATS, "encoder.pos_conv.0.weight_v": [1.0]}}, r"do not fit this network: .*convolution\.weight"),
+    ({"model": BEATS, "cfg": {"deep_norm": False}}, "has deep_norm=False, not True"),
+]
+
+
+def test_settings_of_another_shape_are_as_if_there_were_none(tmp_path: Path) -> None:
+    torch.save({"model": BEATS, "cfg": None}, tmp_path / "own.pt")
+    build("beats", {"beats": str(tmp_path / "own.pt")})
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
-    [
-        ({"model": BEATS, "step": np.float64(1)}, r"checkpoint=.*no NumPy scalars.*torch\.save"),
-        ({"model": BEATS, "task": Harm()}, r"checkpoint=.*names code.*Where you trust the file"),
-        (BEATS, "no weights under 'model'"),
-        ({"model": {**BEATS, "more": torch.zeros(1)}}, r"do not fit this network: .*more"),
-        ({"model": {"fc1.weight": torch.zeros(1)}}, "do not fit this network"),
-        ({"model": BEATS, "cfg": {"deep_norm": False}}, "has deep_norm=False, not True"),
-    ],
+    CHECKPOINTS_OF_OTHERS,
 )
 def test_another_checkpoint_is_refused(tmp_path: Path, content: object, message: str) -> None:
     torch.save(content, tmp_path / "own.pt")
