@@ -42,6 +42,8 @@ def run(conf: Path, *words: str) -> RunFolder:
     return train(preflight("train", ["--config-dir", str(conf), *rest, *words]).configs[0])
 
 
+@pytest.mark.ci
+@pytest.mark.slow
 def test_a_network_of_ones_own(mine: Path) -> None:
     found = run(mine, "backbone=two_layers", "backbone.width=4")
     assert found.path == Path("outputs/own/fan/two_layers-512x32-s0/train")

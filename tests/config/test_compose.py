@@ -170,6 +170,8 @@ def test_a_mistake_takes_about_a_second_and_no_torch(tmp_path: Path, arguments: 
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.ci
+@pytest.mark.slow
 def test_a_value_error_in_a_job_has_no_traceback(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

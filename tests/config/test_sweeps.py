@@ -47,6 +47,8 @@ def test_with_the_name_that_was_advised_each_value_is_a_run() -> None:
     assert [(job.name, job.loss.margin) for job in jobs] == [("x-0.05", 0.05), ("x-0.2", 0.2)]
 
 
+@pytest.mark.ci
+@pytest.mark.slow
 def test_what_is_part_of_the_address_needs_no_name() -> None:
     jobs = preflight("train", ["-m", *HERE, "seed=0,1", "input=512x32,1024x32"]).configs
     assert len({job.folder() for job in jobs}) == 4

@@ -147,6 +147,8 @@ def test_the_slurm_file_composes() -> None:
     assert preflight("train", ["-m", *TINY, "machine=fan", "hydra/launcher=slurm"]).is_sweep
 
 
+@pytest.mark.ci
+@pytest.mark.slow
 def test_an_experiment_swept_over_cannot_choose_how() -> None:
     with pytest.raises(ValueError, match=r"an experiment that is itself swept over sets hydra\.sweeper"):
         preflight("train", ["-m", "experiment=smoke,report", "machine=fan", "data=simulated"])

@@ -201,6 +201,8 @@ def test_any_recording_gets_the_score_of_the_files(
     assert set(found.nearest.tolist()) == {""}
 
 
+@pytest.mark.ci
+@pytest.mark.slow
 def test_the_autoencoder_knows_no_sections_the_classifier_does(finished: Finished) -> None:
     runs = {method: finished(method) for method in METHODS}
     clip = next(Path("data").rglob("section_01_source_test_normal_0000.wav"))

@@ -36,6 +36,8 @@ def choices(group: str) -> list[str]:
     return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
 
 
+@pytest.mark.ci
+@pytest.mark.slow
 @pytest.mark.parametrize("loss", choices("loss"))
 def test_every_head_learns_sections(workplace: Path, job: Job, loss: str) -> None:
     run = train(job("train", f"loss={loss}", *TWO_CLASSES.get(loss, [])))

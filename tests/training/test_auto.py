@@ -223,6 +223,8 @@ class CountReads(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
+@pytest.mark.ci
+@pytest.mark.slow
 def test_no_step_waits_for_the_device(workplace: Path, job: Job) -> None:
     """One epoch of two steps and one of eight read as many values: those of the epoch's end."""
     counts = []
