@@ -133,7 +133,7 @@ def score_run(run: RunFolder, method: Method[RunConfig], choice: ScorerChoice, c
         versions=code_version(),
     )
     features = store.get(
-        lambda: track(extractor.extract_all(bank), title, total=len(bank), show=config.progress), anew=config.overwrite
+        lambda: track(extractor.extract(bank), title, total=len(bank), show=config.progress), anew=config.overwrite
     )
     scores = score_sections(table, features, choice, config.progress)
     folder = run.scores(choice.name)

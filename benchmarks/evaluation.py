@@ -84,10 +84,11 @@ def embedding(backbone: str, shape: str, options: argparse.Namespace) -> dict[st
 
 
 def embedding_step(method: ArcFaceMethod) -> Callable[[], object]:
-    """The embedding of one clip on the CPU, as evaluate.py does it."""
-    bank = WaveformBank.from_arrays([noise(np.random.default_rng(0), SECONDS)])
+    """The embedding of a clip for each core, as evaluate.py does it."""
+    random = np.random.default_rng(0)
+    bank = WaveformBank.from_arrays([noise(random, SECONDS) for _ in range(n_cores())])
     embedder = Embedder.of_network(build(method).backbone.to(CPU), method.input, stride=STRIDE, device=CPU)
-    return lambda: embedder.extract(bank, 0)
+    return lambda: list(embedder.extract(bank))
 
 
 def one_core(sides: dict[str, Embedder], *, title: str, rounds: int) -> Times:
@@ -96,7 +97,7 @@ def one_core(sides: dict[str, Embedder], *, title: str, rounds: int) -> Times:
     torch.set_num_threads(1)
 
     def embed(embedder: Embedder) -> float:
-        return seconds(lambda: embedder.extract(bank, 0))
+        return seconds(lambda: list(embedder.extract(bank)))
 
     times = in_turns({name: partial(embed, side) for name, side in sides.items()}, rounds=rounds, title=title)
     torch.set_num_threads(n_cores())
@@ -108,5 +109,5 @@ def clips_per_s(embedder: Embedder, n_clips: int, name: str, rounds: int) -> flo
     random = np.random.default_rng(0)
     bank = WaveformBank.from_arrays([noise(random, SECONDS) for _ in range(n_clips)])
     bank = place(bank, "auto", embedder.device, workers=0)
-    everything = {"all": lambda: seconds(lambda: list(embedder.extract_all(bank)))}
+    everything = {"all": lambda: seconds(lambda: list(embedder.extract(bank)))}
     return n_clips / median(in_turns(everything, rounds=rounds, title=f"embedding {n_clips} clips, {name}"), "all")

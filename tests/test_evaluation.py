@@ -59,7 +59,8 @@ def embed(run: Any, path: Path) -> np.ndarray:
     from asd.data.waveforms import WaveformBank
 
     samples = read_waveform(path, sample_rate=16_000, min_samples=1)
-    return run.extractor.extract(WaveformBank.from_arrays([samples]), 0).numpy()
+    [unit] = run.extractor.extract(WaveformBank.from_arrays([samples]))
+    return unit.numpy()
 
 
 def test_pieces_tell_their_nearest_training_clips(evaluated: RunFolder) -> None:

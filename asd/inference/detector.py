@@ -195,7 +195,8 @@ class Detector:
 
     def features(self, samples: NDArray[np.generic]) -> Tensor:
         """The features of the pieces of a waveform, (pieces, dim)."""
-        return self.extractor.extract(WaveformBank.from_arrays([samples]), 0)
+        [found] = self.extractor.extract(WaveformBank.from_arrays([samples]))
+        return found
 
     def own_rows(self, sound: Sound) -> tuple[int, ...]:
         """The rows of a recording that is itself a training clip, or of its parts; none of a new one."""

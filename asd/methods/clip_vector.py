@@ -122,16 +122,16 @@ class ClipVectors:
 
         return torch.float32
 
-    def extract(self, bank: WaveformBank, clip: int) -> Tensor:
-        """The vector of a clip, (1, dim) float32."""
+    def extract(self, bank: WaveformBank) -> Iterator[Tensor]:
+        """The vector of each clip, (1, dim) float32."""
         import torch
 
-        return torch.from_numpy(self.vector(bank.waveform(clip)).astype(np.float32)).unsqueeze(0)
+        from asd.scoring.deterministic import compute_each
 
-    def extract_all(self, bank: WaveformBank) -> Iterator[Tensor]:
-        """The vector of each clip."""
-        for clip in range(len(bank)):
-            yield self.extract(bank, clip)
+        def of_clip(clip: int) -> Tensor:
+            return torch.from_numpy(self.vector(bank.waveform(clip)).astype(np.float32)).unsqueeze(0)
+
+        return compute_each(of_clip, range(len(bank)), device=torch.device("cpu"))
 
     def seconds(self, n_samples: int) -> NDArray[np.float64]:
         """The one piece begins with the clip."""

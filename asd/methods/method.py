@@ -47,11 +47,11 @@ class Extractor(Protocol):
     def precision(self) -> torch.dtype:
         """What it computes in."""
 
-    def extract(self, bank: WaveformBank, clip: int) -> Tensor:
-        """The features of a clip's pieces, (pieces, dim), on the CPU."""
+    def extract(self, bank: WaveformBank) -> Iterator[Tensor]:
+        """The features of each clip's pieces, (pieces, dim) on the CPU, in the order of the bank.
 
-    def extract_all(self, bank: WaveformBank) -> Iterator[Tensor]:
-        """The features of each clip of a bank, in its order."""
+        On the CPU a clip gives the same bytes, whatever is beside it: `asd.scoring.deterministic.compute_each`.
+        """
 
     def seconds(self, n_samples: int) -> NDArray[np.float64]:
         """When the pieces of a clip of so many samples begin, in seconds (pieces,)."""

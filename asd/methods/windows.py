@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, TypeVar
 
@@ -159,8 +160,15 @@ class WindowExtractor:
     device: torch.device
     precision: torch.dtype
 
-    def extract(self, bank: WaveformBank, clip: int) -> Tensor:
-        """The features of a clip's windows, (windows, dim), on the CPU."""
+    def extract(self, bank: WaveformBank) -> Iterator[Tensor]:
+        """The features of each clip's windows, (windows, dim), on the CPU."""
+        from asd.scoring.deterministic import MOST_CLIPS, compute_each
+
+        of_clip = partial(self.extract_clip, bank)
+        return compute_each(of_clip, range(len(bank)), device=self.device, at_most=MOST_CLIPS)
+
+    def extract_clip(self, bank: WaveformBank, clip: int) -> Tensor:
+        """The features of one clip's windows, (windows, dim), on the CPU."""
         import torch
 
         from asd.data.logmel_datamodule import clip_log_mel
@@ -173,11 +181,6 @@ class WindowExtractor:
     def features(self, windows: Tensor) -> Tensor:
         """(windows, n_frames, n_mels) to (windows, dim)."""
         raise NotImplementedError
-
-    def extract_all(self, bank: WaveformBank) -> Iterator[Tensor]:
-        """The features of each clip of a bank, one clip at a time."""
-        for clip in range(len(bank)):
-            yield self.extract(bank, clip)
 
     def seconds(self, n_samples: int) -> NDArray[np.float64]:
         """When the windows of a clip of so many samples begin, (windows,)."""

@@ -1,7 +1,9 @@
 """A trained backbone as a thing that embeds clips."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -14,6 +16,7 @@ from asd.data.waveforms import WaveformBank
 from asd.features.input import Input
 from asd.models.compiling import multiplies_bf16
 from asd.models.folding import fold_batchnorm
+from asd.scoring.deterministic import MOST_CLIPS, compute_each
 from asd.scoring.neighbours import unit_embeddings
 
 CLIPS_AT_ONCE_ON_GPU = 64
@@ -66,19 +69,18 @@ class Embedder:
             folded.to(memory_format=torch.channels_last)
         return cls(folded.to(device), input, stride, device, embedding_precision(precision, device))
 
-    def extract(self, bank: WaveformBank, clip: int) -> Tensor:
-        """The unit embeddings of a clip's pieces, (pieces, embedding_dim), on the CPU."""
-        return self.embed_together(bank, [clip])[0]
+    def extract(self, bank: WaveformBank) -> Iterator[Tensor]:
+        """The unit embeddings of each clip's pieces, (pieces, embedding_dim) on the CPU, in the order of the bank.
 
-    def extract_all(self, bank: WaveformBank) -> Iterator[Tensor]:
-        """The unit embeddings of each clip of a bank, in its order.
-
-        On the CPU one clip at a time, which is as fast there: the same clip gives the same bytes, whatever else is
-        scored. On a GPU as many as fill it; the last bits may then depend on the neighbours.
+        On the CPU a clip is computed alone and on one thread, as many clips at a time as there are threads: the same
+        clip gives the same bytes, whatever else is scored. On a GPU as many as fill it go together; the last bits may
+        then depend on the neighbours.
         """
-        at_once = CLIPS_AT_ONCE_ON_GPU if self.device.type == "cuda" else 1
-        for clips in runs_of_one_length(bank.lengths.numpy(), at_once):
-            yield from self.embed_together(bank, clips)
+        together = CLIPS_AT_ONCE_ON_GPU if self.device.type == "cuda" else 1
+        groups = runs_of_one_length(bank.lengths.numpy(), together)
+        embed = partial(self.embed_together, bank)
+        for embeddings in compute_each(embed, groups, device=self.device, at_most=MOST_CLIPS):
+            yield from embeddings
 
     @torch.inference_mode()
     def embed_together(self, bank: WaveformBank, clips: Sequence[int]) -> Sequence[Tensor]:
@@ -92,7 +94,7 @@ class Embedder:
         in_full = self.precision is torch.float32
         with (
             torch.autocast(self.device.type, self.precision, enabled=not in_full),
-            cudnn.flags(enabled=True, allow_tf32=False),
+            cudnn.flags(enabled=True, allow_tf32=False) if self.device.type == "cuda" else nullcontext(),
         ):
             embeddings = self.backbone(pieces)
         return unit_embeddings(embeddings).cpu().chunk(len(clips))

@@ -7,6 +7,7 @@ keeps as many neighbours more as a clip has pieces. Distances are Euclidean.
 
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -81,12 +82,7 @@ class DensityScorer(Scorer):
         kept = max(self.n_neighbors, self.n_density + int(pieces_each.max()))
         self.half_squares = self.reference.square().sum(dim=1) / 2
         clips = self.reference.split(pieces_each.tolist())
-        found = compute_each(
-            lambda embedding, clip: self.nearest(embedding, clip, kept),
-            clips,
-            range(len(clips)),
-            device=self.reference.device,
-        )
+        found = compute_each(partial(self.nearest, k=kept), clips, range(len(clips)), device=self.reference.device)
         self.of_reference = Neighbours(*(torch.cat(column) for column in zip(*found, strict=True)))
 
     def nearest(self, embedding: Tensor, own_clip: int, k: int) -> Neighbours:
@@ -126,7 +122,7 @@ class DensityScorer(Scorer):
         """Scores pieces, a clip at a time, so that a score does not depend on the clips beside it."""
         counts = np.bincount(pieces.clip, minlength=len(own_clip))
         embeddings = (finite(pieces) - self.centre).split(counts.tolist())
-        found = compute_each(self.score_clip, embeddings, own_clip.tolist(), device=self.reference.device)
+        found = list(compute_each(self.score_clip, embeddings, own_clip.tolist(), device=self.reference.device))
         score, nearest = (torch.cat(column).numpy() for column in zip(*found, strict=True))
         return PieceScores(score.astype(np.float64), nearest)
 

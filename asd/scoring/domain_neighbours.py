@@ -133,7 +133,7 @@ class DomainNeighbours(Scorer):
         """
         counts = np.bincount(pieces.clip, minlength=len(own_clip))
         units = F.normalize(finite(pieces)).split(counts.tolist())
-        found = compute_each(self.score_clip, units, own_clip.tolist(), device=units[0].device)
+        found = list(compute_each(self.score_clip, units, own_clip.tolist(), device=units[0].device))
         if any(scores.isinf().any() for scores, _ in found):
             raise ValueError(
                 f"{pieces.section}: no domain has {self.n_neighbors} training pieces besides a clip's own; "

@@ -6,6 +6,7 @@ our choice, docs/evaluation.md. Training clips are the references; one is never 
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal, NamedTuple, get_args
 
 import numpy as np
@@ -169,11 +170,8 @@ def score_clips(
     blocks = [
         Block(part, int(number)) for rows, number in zip(clips, own, strict=True) for part in rows.split(MAX_BLOCK)
     ]
-    found = compute_each(
-        lambda batch: _score_batch(batch, searched, settings.n_neighbors),
-        _batches(blocks),
-        device=references.unit.device,
-    )
+    score = partial(_score_batch, searched=searched, n_neighbors=settings.n_neighbors)
+    found = list(compute_each(score, _batches(blocks), device=references.unit.device))
     pieces = np.concatenate([scores for scores, _ in found])
     summary = np.mean if settings.aggregation == "mean" else np.max
     of_clip = np.split(pieces, np.cumsum([len(rows) for rows in clips])[:-1])

@@ -21,7 +21,9 @@ def begin() -> None:
     if os.name != "posix":
         raise SystemExit("asd runs on Linux, macOS, and within WSL on Windows: its locks and orderly ends need POSIX")
     print_anything()
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that wait by spinning take other programs' cores
+    # Threads that wait by spinning take the cores of other programs; OpenBLAS has none that sleep.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGINT, leave)
 

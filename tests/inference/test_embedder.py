@@ -47,7 +47,7 @@ def plain_embedder(run: RunFolder) -> Embedder:
 
 def scores(embedder: Embedder, bank: WaveformBank, table: ClipTable) -> np.ndarray:
     """Of all test clips."""
-    found = score_sections(table, list(embedder.extract_all(bank)), CHOICE, False)
+    found = score_sections(table, list(embedder.extract(bank)), CHOICE, False)
     return found.clips[~table.is_train]
 
 
@@ -69,10 +69,16 @@ def test_clips_together_are_embedded_as_alone(trained: RunFolder, monkeypatch: p
     embedder = fast_embedder(trained)
     random = np.random.default_rng(0)
     lengths = (24_000, 24_000, 30_000, 24_000, 24_000, 24_000)
-    bank = WaveformBank.from_arrays([random.integers(-9000, 9000, n).astype(np.int16) for n in lengths])
-    alone = [embedder.extract(bank, clip) for clip in range(6)]
-    one_by_one = list(embedder.extract_all(bank))
-    assert all(torch.equal(a, b) for a, b in zip(alone, one_by_one, strict=True))  # same clip, same bytes
+    clips = [random.integers(-9000, 9000, n).astype(np.int16) for n in lengths]
+    bank = WaveformBank.from_arrays(clips)
+    alone = [each for clip in clips for each in embedder.extract(WaveformBank.from_arrays([clip]))]
+    n_threads = torch.get_num_threads()
+    for n in (1, 3):
+        monkeypatch.setattr(torch, "get_num_threads", lambda n=n: n)
+        beside = list(embedder.extract(bank))
+        assert all(torch.equal(a, b) for a, b in zip(alone, beside, strict=True))  # same clip, same bytes
+    monkeypatch.undo()
+    torch.set_num_threads(n_threads)
     together = [each for clips in ([0, 1], [2], [3, 4, 5]) for each in embedder.embed_together(bank, clips)]
     for one, other in zip(alone, together, strict=True):
         torch.testing.assert_close(one, other, rtol=0, atol=1e-5)

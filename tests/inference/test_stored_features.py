@@ -26,13 +26,13 @@ FEATURES = [torch.arange(6.0).view(3, 2), torch.ones(1, 2)]
 def embedded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Grows by the number of clips whenever a network embeds them."""
     counts: list[int] = []
-    original = Embedder.extract_all
+    original = Embedder.extract
 
-    def extract_all(self: Embedder, bank: Any) -> Iterator[Tensor]:
+    def extract(self: Embedder, bank: Any) -> Iterator[Tensor]:
         counts.append(len(bank))
         return original(self, bank)
 
-    monkeypatch.setattr(Embedder, "extract_all", extract_all)
+    monkeypatch.setattr(Embedder, "extract", extract)
     return counts
 
 

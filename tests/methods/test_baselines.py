@@ -351,7 +351,7 @@ def test_a_section_without_training_clips_is_named(finished: Finished) -> None:
     extractor = method.extractor(load_checkpoint(run.checkpoint), choice.stride, torch.device("cpu"), 32)
     table = scan_machine(Path("data"), "fan")
     bank = WaveformBank.from_arrays([np.zeros(48_000, np.int16)] * len(table))
-    features = list(extractor.extract_all(bank))
+    features = list(extractor.extract(bank))
     assert np.isfinite(score_sections(table, features, choice, False).clips).all()
     test_clip = np.flatnonzero(~np.asarray(table.is_train))[-1]
     unknown = replace(table, section=np.where(np.arange(len(table)) == test_clip, 5, table.section))
