@@ -125,7 +125,9 @@ def submit_runs(options: argparse.Namespace) -> int:
     if made.is_new:
         print(f"{archive}: written, read back, the same")
     elif made.repaired:
-        print(f"{options.out}: {some_of(made.repaired)} had been lost: written again; the rest was there already")
+        print(
+            f"{options.out}: {some_of(made.repaired)} had been lost or not yet written: written now; the rest was there already"
+        )
     else:
         print(f"{archive}: there already, the same: nothing to do")
     return 0

@@ -4,7 +4,7 @@ import filecmp
 import os
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -29,9 +29,10 @@ from asd.dcase.submission_meta import Author, describe
 from asd.scoring.metrics import MetricRow, Rule, scorable, section_rows
 from asd.scoring.thresholds import decide
 from asd.system.files import (
+    is_temporary,
+    make_folder,
     remove,
     remove_leftovers,
-    replacing_folder,
     saying_what_is_free,
     temporary_beside,
     write_bytes,
@@ -52,7 +53,7 @@ class Made:
         missing: the machines and sections that it lacks.
         evaluation: the figures of its labelled clips, read back from its files; None where nobody knows any label.
         is_new: whether it was written; else it was there already.
-        repaired: files of an earlier submission that were lost and are written again.
+        repaired: files of an earlier submission that were lost, or not yet written, and are written now.
     """
 
     entries: dict[str, Entry]
@@ -63,9 +64,10 @@ class Made:
 
 
 def make_submission(order: Order, out: Path, authors: Sequence[Author] = ()) -> Made:
-    """Writes a submission into a new folder and verifies it there; on any failure nothing is left.
+    """Writes a submission into a hidden folder within `out`, verifies it there, and puts its files into `out`.
 
-    Where the same submission is already, it is left alone; files of it that a loss of power emptied are written again.
+    Where the same submission is already, it is left alone; files of it that a loss of power emptied, or that a kill
+    or a full disk left out, are written. Nothing is left of what does not verify.
 
     Raises:
         ValueError: the folder holds something else, there are no such scored runs, machines or sections are missing, no
@@ -85,37 +87,45 @@ def make_submission(order: Order, out: Path, authors: Sequence[Author] = ()) -> 
         raise ValueError(
             f"the submission would lack {some_of(missing)}: train and evaluate these, or give --partial to do without"
         )
-    is_new = not (out.exists() and any(out.iterdir()))
-    with saying_what_is_free(out), new_place(out, is_new) as folder:
+    with saying_what_is_free(out), staging(out, order.label) as folder:
+        is_new = not is_taken(out)
         evaluation = write_submission(folder, order, entries, authors, rule)
-        repaired = [] if is_new else repair(out, folder)
-    return Made(entries, missing, evaluation, is_new, repaired)
+        written = fill(out, folder)
+    return Made(entries, missing, evaluation, is_new, [] if is_new else written)
 
 
 @contextmanager
-def new_place(out: Path, is_new: bool) -> Iterator[Path]:
-    """A folder to write to: one that takes the place of `out`, or one that is only compared with it."""
-    if is_new:
-        with replacing_folder(out) as folder:
-            yield folder
-        return
-    remove_leftovers(out.parent, out.name, below=False)
-    folder = temporary_beside(out)
+def staging(out: Path, label: str) -> Iterator[Path]:
+    """A hidden folder within `out`, gone afterwards; so is `out` where it is empty then.
+
+    Those of earlier processes that were killed are removed.
+    """
+    make_folder(out)
+    remove_leftovers(out)
+    folder = temporary_beside(out / label)
     try:
         yield folder
     finally:
         remove(folder)
+        with suppress(OSError):  # it holds something
+            out.rmdir()
+
+
+def is_taken(out: Path) -> bool:
+    """Whether there is anything at a path but folders that are being written, or were when a process was killed."""
+    if not out.is_dir():
+        return os.path.lexists(out)
+    return any(not is_temporary(path) for path in out.iterdir())
 
 
 def refuse_other_content(out: Path, order: Order) -> None:
     """Raises ValueError where a folder is taken by something that is no submission of this label."""
-    is_free = not os.path.lexists(out) or (out.is_dir() and not any(out.iterdir()))
-    if not is_free and not (out / order.label).is_dir():
+    if is_taken(out) and not (out / order.label).is_dir():
         raise ValueError(f"{out} is there already: give another --out, or remove it")
 
 
-def repair(out: Path, folder: Path) -> list[str]:
-    """Writes again the files of a submission that are missing or empty; gives their names.
+def fill(out: Path, folder: Path) -> list[str]:
+    """Writes the files of a submission that are missing or empty; gives their names.
 
     Args:
         out: The submission as it is.

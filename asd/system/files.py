@@ -153,10 +153,18 @@ def remove_leftovers(folder: Path, name: str = "*", *, below: bool = True) -> No
             remove(path)
 
 
+def is_temporary(path: Path) -> bool:
+    """Whether a name is one of ours that nobody but its process is to see."""
+    return path.name.startswith(".") and TEMPORARY.search(path.name) is not None
+
+
 def is_left_over(path: Path) -> bool:
     """Whether a temporary file's process has ended, or is on another machine and was silent for a week."""
     if tagged := TEMPORARY.search(path.name):
-        return is_gone(tagged["tag"]) or time.time() - path.lstat().st_mtime > ABANDONED
+        try:
+            return is_gone(tagged["tag"]) or time.time() - path.lstat().st_mtime > ABANDONED
+        except FileNotFoundError:  # a living process has just given it its place
+            return False
     earlier = EARLIER_TEMPORARY.search(path.name)
     return earlier is not None and not pid_exists(int(earlier["pid"]))
 

@@ -15,7 +15,7 @@ from scipy import stats
 from asd.cli import main as cli
 from asd.config.instantiate import instantiate
 from asd.dcase import submission
-from asd.dcase.submission import make_submission, repair
+from asd.dcase.submission import fill, is_taken, make_submission, staging
 from asd.dcase.submission_entries import Entry, Order, find_missing, in_part
 from asd.dcase.submission_meta import Author, abbreviate, make_label, parse_author, technique
 from asd.evaluation import evaluate
@@ -27,6 +27,7 @@ from asd.runs.folder import RunFolder
 from asd.runs.recorded import RecordedConfig
 from asd.runs.scores import ScoreTable, read_scores
 from asd.scoring.thresholds import Threshold
+from asd.system.processes import place
 
 Job = Callable[..., dict[str, Any]]
 SYSTEM = "small-512x32-s0/train"
@@ -259,13 +260,33 @@ def test_files_that_a_loss_of_power_emptied_are_written_again(tmp_path: Path) ->
         for name, content in zip("xyz", contents, strict=True):
             (folder / "label" / name).write_text(content)
     (out / "label" / "x").unlink()
-    assert repair(out, anew) == ["label/x", "label/y", "label/z"]
-    assert repair(out, anew) == []
+    assert fill(out, anew) == ["label/x", "label/y", "label/z"]
+    assert fill(out, anew) == []
     (out / "label" / "x").unlink()
     (out / "label" / "y").write_text("mine")
     with pytest.raises(ValueError, match=r"is there already, with other content in label/y"):
-        repair(out, anew)
+        fill(out, anew)
     assert not (out / "label" / "x").exists()
+
+
+def test_what_a_killed_process_left_is_in_the_way_of_nobody(tmp_path: Path) -> None:
+    """It lies within the folder that was named, counts as nothing, and the next start removes it."""
+    out = tmp_path / "sub"
+    left = [out / f".label.{place()}-4194305-7-1.tmp/label", out / f"label/.label.meta.yaml.{place()}-4194305-7-1.tmp"]
+    left[0].mkdir(parents=True)
+    assert not is_taken(out)
+    left[1].parent.mkdir()
+    left[1].write_text("half of it")
+    assert is_taken(out)
+    with staging(out, "label") as folder:
+        assert sorted(out.rglob("*")) == [left[1].parent]
+        folder.mkdir()
+        with staging(out, "label"):  # another one at the same time
+            assert folder.is_dir()
+    assert sorted(tmp_path.rglob("*")) == [out, left[1].parent]
+    with staging(tmp_path / "failed", "label") as folder:
+        folder.mkdir()
+    assert not (tmp_path / "failed").exists()
 
 
 @pytest.mark.parametrize(
