@@ -125,9 +125,7 @@ def submit_runs(options: argparse.Namespace) -> int:
     if made.is_new:
         print(f"{archive}: written, read back, the same")
     elif made.repaired:
-        print(
-            f"{options.out}: {some_of(made.repaired)} had been lost or not yet written: written now; the rest was there already"
-        )
+        print(f"{options.out}: {some_of(made.repaired)} missing or empty: written now; the rest was there already")
     else:
         print(f"{archive}: there already, the same: nothing to do")
     return 0
