@@ -35,6 +35,7 @@ def add_simulate(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(f"--{name}", type=int, default=count, help=f"{text} (%(default)s)")
     parser.add_argument("--sections", type=int, help="sections of a machine (6; 1 from 2023 on)")
     parser.add_argument("--edition", default="2021", help="whose layout and names, 2020 to 2026 (%(default)s)")
+    parser.add_argument("--nearness", type=float, default=0.0, metavar="DB", help="dB that the machine is louder (0)")
     parser.add_argument("--workers", type=int, default=None, help="processes (one per core)")
     parser.set_defaults(command=simulate_factory)
 
@@ -52,7 +53,9 @@ def simulate_factory(options: argparse.Namespace) -> int:
     """Makes a data set with the layout, names and domain shift of a real one."""
     from asd.simulator.dataset import FIRST_SHOT, simulate
 
-    sizes = {key: getattr(options, key) for key in ("source", "target", "test", "seed", "edition", "workers")}
+    sizes = {
+        key: getattr(options, key) for key in ("source", "target", "test", "seed", "edition", "nearness", "workers")
+    }
     n_sections = 1 if options.edition in FIRST_SHOT else 6
     n_sections = n_sections if options.sections is None else options.sections
     simulate(options.root, machines=options.machines, sections=n_sections, **sizes)

@@ -37,6 +37,8 @@ RECORD = "simulated.json"
 NEAR_AND_FAR = (0.0, -6.0)  # dB, machine over background at the microphones of 2026
 CLEAN = (60.0,)  # dB: the machine alone
 DOMAINS = ("source", "target")
+USUAL: dict[str, Any] = {"edition": "2021", "nearness": 0.0}
+MOST_NEARNESS = 60.0  # dB
 FEW = 24  # clips that are made sooner than workers start
 
 
@@ -117,6 +119,7 @@ class Sizes:
         test: Normal, and as many anomalous, test clips per section and domain.
         seed: Same seed, same bytes.
         edition: Whose layout and names; the sound is the same.
+        nearness: How much louder over the background the machine is than at the usual microphone, dB.
     """
 
     sections: int
@@ -125,6 +128,7 @@ class Sizes:
     test: int
     seed: int
     edition: str = "2021"
+    nearness: float = 0.0
 
     def __post_init__(self) -> None:
         """Refuses what cannot be named or seeded."""
@@ -139,15 +143,22 @@ class Sizes:
                 raise ValueError(f"{key}={given}: the simulated factory of {self.edition} takes {least} to {limit}")
         if self.seed < 0:
             raise ValueError(f"seed={self.seed}: must not be negative")
+        if not abs(self.nearness) <= MOST_NEARNESS:
+            raise ValueError(f"nearness={self.nearness}: give -{MOST_NEARNESS:g} to {MOST_NEARNESS:g} dB")
 
     @property
     def naming(self) -> Naming:
         """What clips are called."""
         return NAMINGS[self.edition]
 
+    @property
+    def microphones(self) -> tuple[float, ...]:
+        """Of each channel, dB that the machine is louder over the background than at the usual place."""
+        return tuple(self.nearness + channel for channel in self.naming.microphones)
+
     def record(self) -> dict[str, Any]:
-        """What the data set's own file says of it; sets of 2021 were made before there were others."""
-        return {key: value for key, value in asdict(self).items() if (key, value) != ("edition", "2021")}
+        """What the data set's own file says of it; what is usual is not told, as before there was a choice."""
+        return {key: value for key, value in asdict(self).items() if USUAL.get(key) != value}
 
 
 def simulate(
@@ -160,6 +171,7 @@ def simulate(
     test: int = 100,
     seed: int = 0,
     edition: str = "2021",
+    nearness: float = 0.0,
     workers: int | None = None,
     progress: bool = True,
 ) -> None:
@@ -179,13 +191,14 @@ def simulate(
         seed: Other seeds are other factories.
         edition: Whose layout and names the clips have; the first-shot editions from 2023 on have one section, and
             machines that their development data do not have (pump) are those of the evaluation.
+        nearness: How much louder over the background the machine is than at the usual microphone, dB; below 0: fainter.
         workers: Processes; one per available core if None.
         progress: Whether to show a progress bar, and to say when nothing was missing.
 
     Raises:
         ValueError: An unknown machine, a size out of range, or a folder with something else in it.
     """
-    sizes = Sizes(sections, source, target, test, seed, edition)
+    sizes = Sizes(sections, source, target, test, seed, edition, nearness)
     unknown = sorted(set(machines) - set(MACHINES))
     if unknown:
         raise ValueError(f"machines={unknown}: not simulated; there are {', '.join(MACHINES)}")
@@ -213,7 +226,7 @@ def claim(root: Path, sizes: Sizes) -> None:
     if record.is_file():
         theirs = read_json(record, dict[str, Any])
         differing = [
-            f"{key} {theirs.get(key, '2021')} there, {ours.get(key, '2021')} asked"
+            f"{key} {theirs.get(key, USUAL.get(key))} there, {ours.get(key, USUAL.get(key))} asked"
             for key in ours | theirs
             if theirs.get(key) != ours.get(key)
         ]
@@ -253,7 +266,7 @@ def clips(machine: str, sizes: Sizes) -> Iterator[tuple[str, Take]]:
             "attributes": site(sizes.seed, machine, section, domain).attributes,
         }
         for index in range(n_train):
-            take = Take(recording("train", "normal", index), naming.microphones)
+            take = Take(recording("train", "normal", index), sizes.microphones)
             yield f"{folder}/{naming.train.format(index=index, **facts)}", take
         for index in range(sizes.test if naming.supplement and number == 0 else 0):
             name = naming.supplement.format(index=index, **facts)
@@ -265,7 +278,7 @@ def clips(machine: str, sizes: Sizes) -> Iterator[tuple[str, Take]]:
             for place, label in enumerate(labels):
                 told = naming.test.format(index=pair, label=label, **facts)
                 name = naming.hidden.format(index=first + 2 * pair + place, **facts) if is_hidden else told
-                yield f"{folder}/{name}", Take(recording("test", label, pair), naming.microphones)
+                yield f"{folder}/{name}", Take(recording("test", label, pair), sizes.microphones)
 
 
 def write_attributes(root: Path, machine: str, sizes: Sizes) -> None:

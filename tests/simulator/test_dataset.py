@@ -111,6 +111,10 @@ def test_2025_has_the_machine_alone_and_2026_a_second_microphone(tmp_path: Path)
     # As loud as the recorder made them, they are less alike the more background there is.
     like = [abs(np.corrcoef(alone, other)[0, 1]) for other in (usual, far)]
     assert like[0] > like[1] > 0.1
+    fainter = next(take for _, take in clips("fan", Sizes(1, 1, 1, 1, 0, nearness=-3.0)))
+    write_clip((tmp_path / "fainter.wav", fainter))
+    found, _ = soundfile.read(tmp_path / "fainter.wav", dtype="int16")
+    assert np.array_equal(found, render(fainter.recording, -3.0))
 
 
 def test_editions_that_are_not_simulated(tmp_path: Path) -> None:
@@ -211,6 +215,8 @@ def test_other_parameters_are_refused(tmp_path: Path, quiet: None) -> None:
     root = small(tmp_path / "set")
     with pytest.raises(ValueError, match=r"source 2 there, 5 asked; seed 0 there, 1 asked.*Choose another folder"):
         small(root, source=5, seed=1)
+    with pytest.raises(ValueError, match=r"nearness 0.0 there, -3.0 asked"):
+        small(root, nearness=-3.0)
 
 
 def test_another_version_of_the_sound_is_refused(tmp_path: Path, quiet: None) -> None:
@@ -236,6 +242,7 @@ def test_a_folder_with_something_else_is_refused(tmp_path: Path) -> None:
         ({"source": 10_001}, "source=10001"),
         ({"test": -1}, "test=-1"),
         ({"seed": -1}, "seed=-1: must not be negative"),
+        ({"nearness": float("nan")}, "nearness=nan: give -60 to 60 dB"),
     ],
 )
 def test_impossible_sizes_are_refused(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
