@@ -3,9 +3,11 @@
 import argparse
 from collections.abc import Callable
 from functools import partial
+from importlib.util import find_spec
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from asd.data.placement import place
 from asd.data.waveforms import WaveformBank
@@ -22,6 +24,7 @@ from benchmarks.sound import SECONDS, noise
 PIECES, TRAINING, TEST = 19, 1003, 400  # of a clip; clips of a section
 DIM, BLOCK, STRIDE = 128, 1024, 16
 CPU = torch.device("cpu")
+RUNTIME = ("onnx", "onnxscript", "onnxruntime")
 
 
 def measure(options: argparse.Namespace) -> dict[str, float | str]:
@@ -66,13 +69,22 @@ def scoring(smaller: int, rounds: int) -> dict[str, float | str]:
 
 
 def embedding(backbone: str, shape: str, options: argparse.Namespace) -> dict[str, float | str]:
-    """One clip on one core, folded and not; then clips a second as evaluate.py embeds them here."""
+    """One clip on one core, folded and not and exported; then clips a second as evaluate.py embeds them here."""
     method = compose(f"backbone={backbone}", f"input={shape}", "compile=false", *ON_CPU)
     network = build(method).backbone.to(CPU).eval()
     ready = Embedder.of_network(network, method.input, stride=STRIDE, device=CPU)
-    sides = {"plain": Embedder(network, method.input, STRIDE, CPU), "folded": ready}
+    embedders = {"plain": Embedder(network, method.input, STRIDE, CPU), "folded": ready}
     if multiplies_bf16(CPU):
-        sides["bf16"] = Embedder(ready.backbone, method.input, STRIDE, CPU, torch.bfloat16)
+        embedders["bf16"] = Embedder(ready.backbone, method.input, STRIDE, CPU, torch.bfloat16)
+    clip = noise(np.random.default_rng(0), SECONDS)
+    bank = WaveformBank.from_arrays([clip])
+    sides: dict[str, Callable[[], object]] = {
+        side: partial(lambda embedder: list(embedder.extract(bank)), embedder) for side, embedder in embedders.items()
+    }
+    if all(map(find_spec, RUNTIME)):
+        sides["exported"] = exported_step(ready, clip)
+    else:
+        print(f"without {' and '.join(RUNTIME)} (the extra 'runtime'): scoring_speedup is left out")
     name = f"{backbone}_{shape}"
     times = one_core(sides, title=f"one clip, one core, {name}", rounds=options.rounds)
     own = "" if name == "mobilefacenet_512x32" else f"_{name}"
@@ -80,6 +92,8 @@ def embedding(backbone: str, shape: str, options: argparse.Namespace) -> dict[st
     figures |= {f"clip_ms_one_core_{side}_{name}": 1e3 * median(times, side) for side in sides if side != "folded"}
     fast = Embedder.of_network(network, method.input, stride=STRIDE, device=device(), precision="auto")
     n_clips = 2 if options.tiny else 256 if device().type == "cuda" else 16
+    if "exported" in times:
+        figures[f"scoring_speedup_{name}"] = ratio(times, "plain", "exported")
     return figures | {f"embedded_clips_per_s_{name}": clips_per_s(fast, n_clips, name, options.rounds)}
 
 
@@ -91,15 +105,22 @@ def embedding_step(method: ArcFaceMethod) -> Callable[[], object]:
     return lambda: list(embedder.extract(bank))
 
 
-def one_core(sides: dict[str, Embedder], *, title: str, rounds: int) -> Times:
-    """The seconds that each embedder takes for a clip on one thread."""
-    bank = WaveformBank.from_arrays([noise(np.random.default_rng(0), SECONDS)])
+def exported_step(embedder: Embedder, clip: NDArray[np.int16]) -> Callable[[], object]:
+    """The embedding of a clip as the runtime without torch does it, a piece at a time."""
+    from asd.inference.export_run import embedder_parts
+    from asd.inference.onnx_graph import to_onnx
+    from asd_runtime.network import Network
+    from asd_runtime.spectrogram import clip_pieces
+
+    parts = embedder_parts(embedder)
+    network = Network(to_onnx(parts["network"], parts["example"]))
+    return lambda: [network(piece) for piece in clip_pieces(clip, parts["input"])]
+
+
+def one_core(sides: dict[str, Callable[[], object]], *, title: str, rounds: int) -> Times:
+    """The seconds that each side takes for a clip on one thread."""
     torch.set_num_threads(1)
-
-    def embed(embedder: Embedder) -> float:
-        return seconds(lambda: list(embedder.extract(bank)))
-
-    times = in_turns({name: partial(embed, side) for name, side in sides.items()}, rounds=rounds, title=title)
+    times = in_turns({name: partial(seconds, side) for name, side in sides.items()}, rounds=rounds, title=title)
     torch.set_num_threads(n_cores())
     return times
 

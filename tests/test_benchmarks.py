@@ -18,7 +18,10 @@ TINY: dict[str, tuple[list[str], set[str]]] = {
     ),
     "ceiling": (["--backbone", "small"], {"ceiling_small_512x32"}),
     "step": (["--backbone", "small"], {"step_speedup_small_512x32"}),
-    "evaluation": (["--backbone", "small"], {"scoring_times_matmul", "clip_ms_one_core_small_512x32"}),
+    "evaluation": (
+        ["--backbone", "small"],
+        {"scoring_times_matmul", "clip_ms_one_core_small_512x32", "scoring_speedup_small_512x32"},
+    ),
     "growth": (
         [],
         {"first_batch_s", "anon_mb_12_clips", "anon_mb_60_clips", "anon_growth", "batches_per_s_60_clips_2_workers"},
