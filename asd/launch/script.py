@@ -64,7 +64,7 @@ def script(name: str) -> Callable[[Callable[[Any], None]], Callable[[], None]]:
             except (MemoryError, RuntimeError, ImportError) as error:
                 if not is_out_of_memory(error):
                     raise
-                end(f"out of memory: end other programs ({printable(error)})", settings.mode)
+                end(f"out of memory: end other programs ({printable(error) or type(error).__name__})", settings.mode)
 
         def start() -> None:
             try:

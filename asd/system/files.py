@@ -124,11 +124,16 @@ def sync_folder(folder: Path) -> None:
 
 
 def make_folder(folder: Path) -> None:
-    """Makes a folder, and those above it, unless they are there; their names survive a loss of power."""
+    """Makes a folder, and those above it, unless they are there; their names survive a loss of power.
+
+    Raises:
+        NoRoomError: The disk is full.
+    """
     if not folder.is_dir():
         make_folder(folder.parent)
-        folder.mkdir(exist_ok=True)
-        sync_folder(folder.parent)
+        with saying_what_is_free(folder):
+            folder.mkdir(exist_ok=True)
+            sync_folder(folder.parent)
 
 
 def sync_tree(folder: Path) -> None:

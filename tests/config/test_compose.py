@@ -172,8 +172,16 @@ def test_a_mistake_takes_about_a_second_and_no_torch(tmp_path: Path, arguments: 
 
 @pytest.mark.ci
 @pytest.mark.slow
-def test_a_value_error_in_a_job_has_no_traceback(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (ValueError("the clip is broken"), "the clip is broken"),
+        (MemoryError(), "out of memory: end other programs (MemoryError)"),
+        (ImportError("x.so: failed to map segment"), "out of memory: end other programs (x.so: failed to map segment)"),
+    ],
+)
+def test_an_expected_error_in_a_job_has_no_traceback(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error: Exception, message: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("asd.launch.script.require", lambda config, words, networks: None)
@@ -183,13 +191,13 @@ def test_a_value_error_in_a_job_has_no_traceback(
 
     @script("train")
     def main(config: RunConfig) -> None:
-        raise ValueError("the clip is broken")
+        raise error
 
     with pytest.raises(SystemExit) as stop:
         main()
     said = capsys.readouterr().err
     assert stop.value.code == 1
-    assert said.strip() == "the clip is broken"  # without Hydra's overrides and its advice for developers
+    assert said.strip() == message  # without Hydra's overrides and its advice for developers
 
 
 def test_the_reference_of_all_keys_is_up_to_date() -> None:

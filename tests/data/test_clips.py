@@ -189,7 +189,13 @@ def test_fingerprint_depends_on_names_and_sizes_only(tmp_path: Path) -> None:
 
 
 def test_other_files_are_passed_over(tmp_path: Path) -> None:
-    put(small_set(tmp_path), "dev_data/fan/train/notes.txt", f"dev_data/fan/train/._{TRAIN}", "dev_data/fan/readme.md")
+    put(
+        small_set(tmp_path),
+        "dev_data/fan/train/notes.txt",
+        f"dev_data/fan/train/._{TRAIN}",
+        "dev_data/._a.wav",
+        "dev_data/fan/readme.md",
+    )
     assert len(scan_machine(tmp_path, "fan")) == 6
 
 
@@ -212,6 +218,9 @@ def test_missing_things_are_named(tmp_path: Path) -> None:
         ("dev_data/fan/train/SECTION_00_source_train_normal_0009.wav", "not the name of a clip"),
         ("dev_data/fan/train/more/section_00_source_train_normal_0009.wav", "lies in train/more; clips lie in train"),
         ("dev_data/fan/section_00_source_train_normal_0009.wav", "lies in the folder of fan itself; clips lie in"),
+        ("eval_data/fan/section_00_source_train_normal_0009.wav", "lies in the folder of fan itself; clips lie in"),
+        ("eval_data/fan/fan/train/section_00_source_train_normal_0009.wav", "lies in fan/train; clips lie in train"),
+        ("dev_data/section_00_source_train_normal_0009.wav", "lies in dev_data itself; clips lie in dev_data/<"),
         ("dev_data/fan/train/section_00_source_train_normal_0009.m4a", "libsndfile does not read .m4a; convert it"),
         ("dev_data/fan/train/section_00_source_test_normal_0009.wav", "belongs into source_test"),
         ("dev_data/fan/source_test/section_00_target_test_normal_0009.wav", "belongs into target_test"),

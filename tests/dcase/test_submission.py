@@ -28,6 +28,7 @@ from asd.runs.recorded import RecordedConfig
 from asd.runs.scores import ScoreTable, read_scores
 from asd.scoring.thresholds import Threshold
 from asd.system.processes import place
+from tests.support.full_disk import check_message, files_below, full_at
 
 Job = Callable[..., dict[str, Any]]
 SYSTEM = "small-512x32-s0/train"
@@ -162,6 +163,25 @@ def refused(order: Order, capsys: pytest.CaptureFixture[str]) -> None:
         assert cli(["official", "submit", folder, "--out", "x"]) == 1
         assert message in capsys.readouterr().err
     assert sorted(Path().rglob("*")) == before
+
+
+@pytest.mark.parametrize(("name", "is_there"), [(".zip", False), ("anomaly_score_", True)])
+def test_a_full_disk_while_a_submission_is_written(
+    evaluated: RunFolder, name: str, is_there: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A new one, and one that is there but for an empty file."""
+    command = [*SUBMIT, "--out", "made/it", "--part", "dev", "--system", SYSTEM]
+    if is_there:
+        assert cli(command) == 0
+        next(Path("made").rglob(f"*{name}*")).write_bytes(b"")
+    capsys.readouterr()
+    before = files_below(Path())
+    with full_at(name):
+        assert cli(command) == 1
+    check_message(capsys.readouterr().err, "made")
+    assert files_below(Path()) == before
+    assert cli(command) == 0
+    assert all(files_below(Path("made")).values())
 
 
 def test_what_does_not_read_back_is_not_kept(

@@ -1,6 +1,8 @@
 """The page as files: what it says of a grid made by hand, hostile names, mistakes; no browser."""
 
 import re
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -11,9 +13,13 @@ from asd.cli import main as cli
 from asd.report.clips import read_pieces
 from asd.report.page import tables
 from asd.report.page.load import read_grid
+from asd.report.page.media import MEGABYTE, MediaStore
 from asd.report.page.names import clip_slug, machine_page, slug, system_page
 from asd.report.page.render import write_report
 from asd.runs.folder import RunFolder
+from asd.system.files import NoRoomError
+from tests.support.factory import make_machine
+from tests.support.full_disk import check_message, file_limit, files_below, full_at
 from tests.support.grid_files import CONFIG, TRAIN, TUNED, make_grid, make_run, write_pieces, write_results
 
 
@@ -130,6 +136,34 @@ def test_a_report_takes_the_place_of_the_one_before(single: Path, capsys: pytest
     assert "report/index.html: open it in a browser" in capsys.readouterr().out
     assert not (single / "report" / "old.html").exists()
     assert not list(single.glob(".*"))
+
+
+@pytest.mark.parametrize("full", [lambda: file_limit(1000), lambda: full_at("page.css")])
+def test_a_full_disk_leaves_the_report_before(
+    tmp_path: Path, full: Callable[[], AbstractContextManager[None]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without a scored run, whose pictures take seconds: they go the same way."""
+    path = tmp_path / "outputs" / "failed"
+    make_run(path, "pump", TRAIN, state="failed")
+    write_results(path, {})
+    assert cli(["report", str(path)]) == 0
+    (path / "report" / "own.txt").touch()
+    before = files_below(path)
+    capsys.readouterr()
+    with full():
+        assert cli(["report", str(path)]) == 1
+    check_message(capsys.readouterr().err, "report")
+    assert files_below(path) == before
+    assert cli(["report", str(path)]) == 0
+
+
+def test_a_full_disk_while_recordings_are_copied(tmp_path: Path) -> None:
+    clip = "dev_data/fan/train/section_00_source_train_normal_0000.wav"
+    make_machine(tmp_path, sections=1, source=1, target=0, test=0, seconds=0.2)
+    store = MediaStore(tmp_path, MEGABYTE, 16_000)
+    with file_limit(1000), pytest.raises(NoRoomError, match=r"no room to write .*\.flac .* bytes are free there"):
+        store.fill(tmp_path, [clip])
+    assert store.fill(tmp_path, [clip]).keys() == {clip}
 
 
 @pytest.mark.ci

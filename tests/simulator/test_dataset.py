@@ -4,6 +4,7 @@ import hashlib
 import json
 import wave
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import soundfile
 from scipy.stats import hmean
 from sklearn.metrics import roc_auc_score
 
+from asd.cli import main as cli
 from asd.data.clips import MACHINES
 from asd.data.readers.dcase import DcaseReader
 from asd.scoring.logmel import mean_log_mel, nearest_distance
@@ -23,6 +25,7 @@ from asd.simulator.faults import FAULTS
 from asd.simulator.oscillators import N_SAMPLES, RATE
 from asd.simulator.recording import Recording, individual, render, run, site
 from tests.support.factory import scan_machine
+from tests.support.full_disk import check_message, file_limit, full_at
 from tests.support.power import Disk
 
 FULL_SCALE = 32_768
@@ -209,6 +212,24 @@ def test_a_broken_off_clip_leaves_nothing(tmp_path: Path, monkeypatch: pytest.Mo
     with pytest.raises(KeyboardInterrupt):
         small(tmp_path / "set")
     assert [path.name for path in (tmp_path / "set").rglob("*") if path.is_file()] == ["simulated.json"]
+
+
+@pytest.mark.parametrize("full", [lambda: file_limit(100_000), lambda: full_at("pump"), lambda: full_at("/dev_data")])
+def test_a_full_disk_is_one_message_and_the_same_command_goes_on(
+    tmp_path: Path, quiet: None, full: Callable[[], AbstractContextManager[None]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A clip that does not fit, and no room for the name of a clip or of a folder."""
+    words = ["data", "simulate", "--root", str(tmp_path), "--sections", "1", "--source", "2", "--target", "0"]
+    command = [*words, "--test", "0", "--quiet", "--machines"]
+    assert cli([*command, "fan"]) == 0
+    before = contents(tmp_path)
+    with full():
+        assert cli([*command, "fan,pump"]) == 1
+    check_message(capsys.readouterr().err, "dev_data/pump")
+    assert contents(tmp_path) == before
+    assert not list(tmp_path.rglob("*.tmp"))
+    assert cli([*command, "fan,pump"]) == 0
+    assert len(contents(tmp_path)) == 2 * len(before) == 4
 
 
 def test_other_parameters_are_refused(tmp_path: Path, quiet: None) -> None:

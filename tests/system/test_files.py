@@ -11,6 +11,7 @@ from asd.system import files
 from asd.system.files import (
     NoRoomError,
     append_line,
+    make_folder,
     open_own,
     remove_leftovers,
     replacing_folder,
@@ -19,6 +20,7 @@ from asd.system.files import (
     write_json,
 )
 from asd.system.processes import is_gone, owner_tag, place
+from tests.support.full_disk import full_at
 from tests.support.power import Disk
 
 
@@ -107,6 +109,14 @@ def test_a_process_is_known_by_pid_and_start() -> None:
     assert not is_gone(owner_tag())
     assert is_gone(f"{where}-{pid}-{int(started) + 1}")
     assert not is_gone(f"00000000-{pid}-{int(started) + 1}")
+
+
+@pytest.mark.parametrize("n_folders", [1, 2, 3])
+def test_a_full_disk_names_the_folder_that_it_has_no_room_for(tmp_path: Path, n_folders: int) -> None:
+    folder = tmp_path.joinpath(*"abc"[:n_folders])
+    with full_at(folder.parent.name), pytest.raises(NoRoomError, match=r"no room to write .*/a.* bytes are free"):
+        make_folder(folder)
+    make_folder(folder)
 
 
 def test_a_full_disk_names_the_folder(tmp_path: Path) -> None:

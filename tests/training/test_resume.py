@@ -1,9 +1,7 @@
 """Whatever ends a run, the same command goes on from there and ends with the same bytes."""
 
-import errno
 import hashlib
 import os
-import resource
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -25,6 +23,7 @@ from asd.runs.status import read_status
 from asd.system.files import NoRoomError
 from asd.training.checkpoint import AtomicCheckpointIO
 from asd.training.nonfinite import NonFiniteError
+from tests.support.full_disk import file_limit, full_at
 from tests.support.jobs import tiny
 from tests.support.originals import Originals
 
@@ -305,17 +304,6 @@ def test_out_of_memory_gives_advice(workplace: Path, job: Job, error: BaseExcept
     assert read_status(run_folder()).state == "failed"
 
 
-@contextmanager
-def file_limit(size: int) -> Iterator[None]:
-    """No file of this process may grow beyond a size, in bytes: what a full disk looks like to a writer."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
-
-
 def test_a_full_disk_at_a_checkpoint_leaves_the_earlier_one(workplace: Path, originals: Originals, job: Job) -> None:
     whole = whole_run(originals)
     config = job("train", LENGTH, "save.every_n_steps=1")
@@ -342,21 +330,13 @@ def test_a_full_disk_at_a_checkpoint_leaves_the_earlier_one(workplace: Path, ori
 
 @pytest.mark.parametrize("target", ["metrics.jsonl", "config.yaml", "status.json", "manifest.json"])
 def test_a_full_disk_at_any_file_is_said_and_resume_works(
-    workplace: Path, originals: Originals, job: Job, target: str, monkeypatch: pytest.MonkeyPatch
+    workplace: Path, originals: Originals, job: Job, target: str
 ) -> None:
     whole = whole_run(originals)
     config = job("train", LENGTH)
 
-    def full(descriptor: int) -> None:
-        if target in os.readlink(f"/proc/self/fd/{descriptor}"):
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        sync(descriptor)
-
-    sync = os.fsync
-    with monkeypatch.context() as patch:
-        patch.setattr(os, "fsync", full)
-        with pytest.raises(NoRoomError, match=f"no room to write .*{target}"):
-            train(config)
+    with full_at(target), pytest.raises(NoRoomError, match=f"no room to write .*{target}"):
+        train(config)
     run = run_folder()
     assert not is_done(run)
     train(config)

@@ -24,7 +24,7 @@ from asd.data.clip_names import (
 )
 from asd.data.clips import NO_DOMAIN
 from asd.data.readers.contract import Clip, Reading, clip_table, require_machine
-from asd.data.sound_files import SoundFile, first_few, is_sound, list_sound, printable
+from asd.data.sound_files import SoundFile, first_few, is_sound, list_sound, litter, printable
 
 CLIP_NAMES = (NAME_2020, NAME_2021, NAME_2022, BLIND_2022)
 LATER = ("2022", "2023", "2024", "2025", "2026")  # one layout, one metric rule
@@ -75,11 +75,15 @@ class DcaseReader:
         return sorted({folder.name for folder in self._machine_folders})
 
     @cached_property
+    def _places(self) -> list[Path]:
+        """The folders in which machines may lie."""
+        return [place for place in (*(self.root / name for name in SETS), self.root) if place.is_dir()]
+
+    @cached_property
     def _machine_folders(self) -> list[Path]:
-        places = [place for place in (*(self.root / name for name in SETS), self.root) if place.is_dir()]
         return [
             machine
-            for place in places
+            for place in self._places
             for machine in sorted(place.iterdir())
             if any((machine / folder).is_dir() for folder in FOLDERS)
         ]
@@ -99,9 +103,11 @@ class DcaseReader:
             raise ValueError(f"{self.root}: no such folder{WANTED}")
         require_machine(machine, self.machines(), self.root, lambda: WANTED)
         found = MachineFiles(self.root, machine, self.editions[0])
-        for folder in self._machine_folders:
-            if folder.name == machine:
-                found.add(folder)
+        for place in self._places:
+            if (place / machine).is_dir():  # without train and test too: all of it may lie one level off
+                found.add(place / machine)
+            if place != self.root:
+                found.exclude_beside(place)
         found.require_clips()
         clips = clip_table(
             machine, self.root, found.clips, edition=self.editions[0], section_names=found.section_names()
@@ -142,6 +148,13 @@ class MachineFiles:
                 self.clips.append(self._clip(file, parts, attributes))
             except ValueError as error:
                 self.excluded[file.path] = str(error)
+
+    def exclude_beside(self, place: Path) -> None:
+        """Excludes the sound that lies beside the machines' folders: no name tells whose it is."""
+        for name in names_in(place):
+            if is_sound(name) and not litter(name):
+                why = f"lies in {place.name} itself; clips lie in {place.name}/<machine>/train and so on"
+                self.excluded[f"{place.name}/{printable(name)}"] = why
 
     def _clip(self, file: SoundFile, parts: list[str], attributes: dict[str, str]) -> Clip:
         """Describes a clip.
