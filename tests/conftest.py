@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,14 @@ if TYPE_CHECKING:  # the process that hands out the tests loads this file and ne
 def no_waiting_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is flushed is looked at, whether it is on the disk is not: tests of power loss keep their own books."""
     monkeypatch.setattr(os, "fsync", os.fstat)  # which refuses a closed file too
+
+
+@pytest.fixture(autouse=True)
+def heard_again() -> Iterator[None]:
+    """A command that was told to be quiet leaves its process so; the next test's is another one."""
+    yield
+    if progress := sys.modules.get("asd.system.progress"):
+        progress.be_quiet(False)
 
 
 @pytest.fixture(scope="session")

@@ -17,7 +17,6 @@ from asd.data.decoding import Decoding
 from asd.data.sampling import BalancedSource
 from asd.data.waveforms import WaveformBank
 from asd.features.input import SpectrogramPieces
-from asd.system.progress import be_quiet
 from tests.support.factory import make_machine, scan_machine
 
 INPUT = SpectrogramPieces(
@@ -86,7 +85,6 @@ def test_workers_are_left_out_where_their_batches_do_not_fit(
         def __getitem__(self, step: int) -> tuple[torch.Tensor, int]:
             return torch.zeros(1 << 18), step  # 1 MiB
 
-    be_quiet(False)
     free = shutil.disk_usage("/")._replace(free=64 << 20)
     monkeypatch.setattr(datamodule.shutil, "disk_usage", lambda _: free)
     assert datamodule.workers_that_fit(Zeros(), 0, 2) == 2

@@ -20,13 +20,6 @@ from asd.system.progress import PlainLines, be_quiet, progress, say, track
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.fixture(autouse=True)
-def loud() -> Iterator[None]:
-    be_quiet(False)
-    yield
-    be_quiet(False)
-
-
 class Clock:
     """A clock that a test moves."""
 

@@ -6,7 +6,7 @@ import re
 import subprocess
 import sys
 import termios
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +22,6 @@ from asd.training import progress_bar as training_bar
 Job = Callable[..., dict[str, Any]]
 ROOT = Path(__file__).parents[2]
 TITLE = "fan/small-512x32-s0/train"
-
-
-@pytest.fixture(autouse=True)
-def loud() -> Iterator[None]:
-    be_quiet(False)
-    yield
-    be_quiet(False)
 
 
 def test_the_steps_of_all_epochs_and_the_last_figures(
