@@ -27,7 +27,7 @@ from asd.runs.checkpoint import load_checkpoint
 from asd.runs.excluded import refuse_other_training, write_skipped
 from asd.runs.folder import RunFolder, find_runs
 from asd.runs.lock import hold
-from asd.runs.manifest import code_version, is_done, read_manifest, sha256, write_manifest
+from asd.runs.manifest import code_version, is_done, read_manifest, scorer_settings, sha256, write_manifest
 from asd.runs.scores import ScoreTable, write_scores
 from asd.scoring.logmel import mean_log_mel, nearest_distance
 from asd.scoring.scorer import NO_REFERENCE, ClipPieces, Scores
@@ -87,9 +87,9 @@ def is_scored(run: RunFolder, choice: ScorerChoice, config: EvaluateConfig) -> b
     """
     folder = run.scores(choice.name)
     manifest = read_manifest(folder / "manifest.json")
-    if manifest is None or config.overwrite or manifest["checkpoint"] != sha256(run.checkpoint):
+    if manifest is None or config.overwrite or manifest.get("checkpoint") != sha256(run.checkpoint):
         return False
-    if config.data.on_bad_clip == "error" and manifest["skipped"]:
+    if config.data.on_bad_clip == "error" and manifest.get("skipped"):
         return False
     made_in = manifest.get("precision")
     asked = config.precision if choice.keeps_references else "auto"
@@ -97,12 +97,13 @@ def is_scored(run: RunFolder, choice: ScorerChoice, config: EvaluateConfig) -> b
         raise ValueError(
             f"{folder} holds scores of embeddings in {made_in}: give overwrite=true to make them in precision={asked}"
         )
-    if manifest["scorer"] != choice.arguments:
-        keys = sorted(manifest["scorer"].keys() | choice.arguments.keys())
+    theirs = scorer_settings(manifest, folder / "manifest.json")
+    if theirs != choice.arguments:
+        keys = sorted(theirs.keys() | choice.arguments.keys())
         differing = [
-            f"{key}: {manifest['scorer'].get(key)} → {choice.arguments.get(key)}"
+            f"{key}: {theirs.get(key)} → {choice.arguments.get(key)}"
             for key in keys
-            if manifest["scorer"].get(key) != choice.arguments.get(key)
+            if theirs.get(key) != choice.arguments.get(key)
         ]
         raise ValueError(
             f"{folder} holds scores of other settings ({', '.join(differing)}): "
@@ -164,7 +165,7 @@ def refuse_other_references(run: RunFolder, choice: ScorerChoice, extractor: Ext
         manifest = read_manifest(folder / "manifest.json")
         if folder.name == choice.name or manifest is None:
             continue
-        theirs = manifest["scorer"].get("stride"), manifest["precision"]
+        theirs = scorer_settings(manifest, folder / "manifest.json").get("stride"), manifest.get("precision")
         if theirs != ours:
             raise ValueError(
                 f"{folder} was made of embeddings with stride {theirs[0]} in {theirs[1]}, and {run.references} "

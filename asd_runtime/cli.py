@@ -44,9 +44,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return EXIT_MISTAKE
 
 
+def user_path(text: str) -> Path:
+    """A path as typed; `~`, which a shell leaves in `--events=~/x` and systemd everywhere, is the home folder."""
+    return Path(text).expanduser()
+
+
 def add_model(parser: argparse.ArgumentParser, metavar: str, what: str) -> None:
     """The options that both commands have."""
-    parser.add_argument("model", type=Path, metavar=metavar, help=what)
+    parser.add_argument("model", type=user_path, metavar=metavar, help=what)
     parser.add_argument("--section", type=int, help="whose normal sound it is compared with (the only one)")
     parser.add_argument("--domain", choices=DOMAINS, default="both", help="whose training clips count (both)")
 
@@ -57,7 +62,7 @@ def add_score(
     """Adds `score`, of what `metavar` and `what` say."""
     parser = commands.add_parser("score", help="score recordings", description=score.__doc__)
     add_model(parser, metavar, what)
-    parser.add_argument("clips", type=Path, nargs="+", metavar="clip.wav", help="recordings to score")
+    parser.add_argument("clips", type=user_path, nargs="+", metavar="clip.wav", help="recordings to score")
     parser.add_argument("--threshold", default="quantile=0.9", help=RULE)
     parser.add_argument("--hop", type=float, metavar="SECONDS", help="between scores, which per-day needs")
     parser.add_argument("--nearest", type=int, default=0, metavar="N", help="also the N nearest training clips")
@@ -120,8 +125,8 @@ def add_listen(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     parser.add_argument("--threshold", default="per-day=1", help=RULE)
     parser.add_argument("--off", type=float, metavar="SCORE", help="where an alarm ends (the threshold)")
     parser.add_argument("--min-seconds", type=float, default=0.0, help="of an alarm, and of its end (%(default)g)")
-    parser.add_argument("--events", type=Path, metavar="FILE", help="append events as JSON lines")
-    parser.add_argument("--snippets", type=Path, metavar="FOLDER", help="keep the window that began each alarm")
+    parser.add_argument("--events", type=user_path, metavar="FILE", help="append events as JSON lines")
+    parser.add_argument("--snippets", type=user_path, metavar="FOLDER", help="keep the window that began each alarm")
     parser.add_argument("--snippets-mb", type=float, default=100.0, metavar="MB", help="that they take (%(default)g)")
     parser.set_defaults(command=listen)
 
@@ -187,7 +192,7 @@ def stream(options: argparse.Namespace, rate: int) -> Iterator:
         return sources.microphone(rate, options.device)
     if options.source == "-":
         return sources.pipe(sys.stdin.buffer, rate)
-    return sources.recordings(Path(options.source), rate, follow=options.follow)
+    return sources.recordings(user_path(options.source), rate, follow=options.follow)
 
 
 def report(line: str, events: Path | None) -> None:
@@ -202,13 +207,15 @@ def add_serve(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
     """Adds `serve`."""
     description = (serve.__doc__ or "").partition("\n")[0]
     parser = commands.add_parser("serve", help="score recordings over HTTP", description=description)
-    parser.add_argument("models", type=Path, nargs="+", metavar="MODEL", help="what asd export wrote")
+    parser.add_argument("models", type=user_path, nargs="+", metavar="MODEL", help="what asd export wrote")
     parser.add_argument(
         "--host", default="127.0.0.1", help="address; one that others reach needs a token (%(default)s)"
     )
     parser.add_argument("--port", type=int, default=8000, help="(%(default)s)")
-    parser.add_argument("--token-file", type=Path, metavar="FILE", help="holds what requests must bear")
-    parser.add_argument("--clips", type=Path, metavar="FOLDER", help="root of the training data, to hear nearest clips")
+    parser.add_argument("--token-file", type=user_path, metavar="FILE", help="holds what requests must bear")
+    parser.add_argument(
+        "--clips", type=user_path, metavar="FOLDER", help="root of the training data, to hear nearest clips"
+    )
     parser.add_argument("--max-mb", type=float, default=16, metavar="MB", help="of a recording (%(default)g)")
     parser.add_argument("--max-seconds", type=float, default=60, metavar="SECONDS", help="of a recording (%(default)g)")
     parser.add_argument(

@@ -369,13 +369,15 @@ def read_model(path: Path) -> Model:
             raise ValueError(f"format {manifest.get('format')!r}, this runtime reads {FORMAT}")
         with np.load(io.BytesIO(members["arrays.npz"]), allow_pickle=False) as stored:
             return unpacked(manifest, network, dict(stored))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, zipfile.BadZipFile) as error:
+    except Exception as error:  # damaged archives fail in many ways; a deeply nested manifest by RecursionError
         raise ValueError(f"{path}: no exported detector ({error}). Write one with: asd export RUN") from None
 
 
 def unpacked(manifest: dict[str, Any], network: bytes | None, arrays: dict[str, NDArray[Any]]) -> Model:
     """The model of an archive's members."""
     sections = [unpack_section(entry, arrays) for entry in manifest["sections"]]
+    if not sections:
+        raise ValueError("it has no section")
     return Model(
         identity=Identity(**manifest["identity"]),
         input=typed(manifest["input"]),

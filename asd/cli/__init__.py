@@ -3,6 +3,7 @@
 import argparse
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from asd.system.entry import begun
@@ -31,10 +32,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 class Command(argparse.ArgumentParser):
-    """A command or a subcommand, described by the first paragraph of a docstring; all with options take --quiet."""
+    """A command or a subcommand, described by the first paragraph of a docstring; all with options take --quiet.
+
+    A `~` in a path is the home folder: a shell leaves that of `--root=~/data` as it is.
+    """
 
     def __init__(self, *, description: str | None = None, **settings: Any) -> None:
         super().__init__(description=(description or "").partition("\n\n")[0], **settings)
+        self.register("type", Path, lambda text: Path(text).expanduser())
         quiet = "neither progress nor remarks, only results and mistakes"
         if "-" in self.prefix_chars:
             self.add_argument("--quiet", "-q", action="store_true", default=argparse.SUPPRESS, help=quiet)

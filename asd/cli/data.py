@@ -132,10 +132,10 @@ def describe_folder(options: argparse.Namespace) -> int:
     from asd.data.readers.describe import describe
     from asd.data.readers.table import write_table
 
-    found = describe(options.root.expanduser(), reader_options(options.options))
+    found = describe(options.root, reader_options(options.options))
     print(json.dumps(found.as_json(), indent=2, ensure_ascii=False) if options.json else found)
     if options.table:
-        write_table(options.table.expanduser(), found.readings, found.root)
+        write_table(options.table, found.readings, found.root)
         say(f"{options.table} written; train on it by data=table data.table={options.table}")
     return 0 if found.readings else 1
 
@@ -147,14 +147,15 @@ def reader_options(words: list[str]) -> dict[str, Any]:
         ValueError: A word is none such.
     """
     from asd.config.compose import parse
+    from asd.config.overrides import as_text
 
     found: dict[str, Any] = {}
     for word in words:
-        key, equals, _ = word.partition("=")
-        *above, last = key.removeprefix("data.").removeprefix("reader.").split(".")
+        key, equals, value = word.partition("=")
+        *above, last = names = key.removeprefix("data.").removeprefix("reader.").split(".")
         if not equals or not last or "" in above:
             raise ValueError(f"{word}: give keys and values such as data.reader.levels=[machine,section]")
-        (override,) = parse([word])
+        (override,) = parse([as_text(f"data.reader.{'.'.join(names)}={value}")])
         place = found
         for name in above:
             place = place.setdefault(name, {})

@@ -29,6 +29,7 @@ from asd.config.messages import HINTS, keys_of, nearest, nearest_key
 from asd.config.overrides import CommandLine, check_group, check_words, parse_command_line, unreadable
 from asd.config.packages import require_launcher
 from asd.config.schema import EvaluateConfig, RunConfig
+from asd.system.reading import read_yaml
 
 FINETUNE_ONLY = ("freeze", "checkpoint")
 BASIC_SWEEPER = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
@@ -95,7 +96,7 @@ def plan(script: str, arguments: Sequence[str]) -> tuple[CommandLine, Plan]:
     line = parse_command_line(arguments, script, known_keys(script))
     if line.shows:
         return line, Plan([])
-    with search_path(line) as folders:
+    with search_path(line) as folders, naming_unreadable_files(line):
         check_words(line.words, known_keys(script))
         overrides = parse(line.words)
         for override in overrides:
@@ -122,6 +123,22 @@ def search_path(line: CommandLine) -> Iterator[list[Path]]:
     conf = line.config_path or CONF
     with hydra.initialize_config_dir(str(conf), version_base="1.3"):
         yield [folder for folder in (line.config_dir, conf) if folder is not None]
+
+
+@contextmanager
+def naming_unreadable_files(line: CommandLine) -> Iterator[None]:
+    """Names the file of the user's that is no text, or nested too deeply: Hydra's reader does not.
+
+    Raises:
+        ValueError: There is such a file.
+    """
+    try:
+        yield
+    except (UnicodeDecodeError, RecursionError):
+        for folder in filter(None, (line.config_dir, line.config_path)):
+            for path in sorted(folder.rglob("*.yaml")):
+                read_yaml(path, object)
+        raise
 
 
 def compose_words(line: CommandLine, words: Sequence[str]) -> DictConfig:

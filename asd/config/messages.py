@@ -142,6 +142,8 @@ def _explain_one(problem: Any, model: type[BaseModel], values: Mapping[str, Any]
         return text if not key or key in text else f"{key}: {text}"
     given = _value(values, path, problem["input"])
     hint = f"give {allowed(field.annotation, field.metadata)}" if field else problem["msg"].lower()
+    if problem["type"] == "string_type" and isinstance(given, int | float):
+        hint += f". In a file, text that looks like a number is in quotes: {key.rpartition('.')[2]}: '…'"
     return f"{key}={as_typed(given)} is not allowed: {hint}"
 
 

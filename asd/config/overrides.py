@@ -21,13 +21,17 @@ WITH_VALUE = (
 )  # fmt: skip
 PRINTS_ONLY = ("-h", "--help", "--hydra-help", "--version", "-sc", "--shell-completion")
 
-# Keys that take the text that was typed, where YAML would read a number: name=20261127, data.root=2024_06.
+# Keys that take the text that was typed, and those below them: name=20261127, data.root=2024_06 are no numbers.
 TEXT_KEYS = (
     "name", "machine", "phase", "checkpoint", "weights", "backbone.name", "input.name", "scorer.name",
-    "data.root", "data.cache", "data.name", "data.table",
+    "data.root", "data.cache", "data.name", "data.table", "data.reader.normal", "data.reader.anomalous",
+    "data.reader.ignore", "data.reader.columns", "freeze.parts", "trust",
 )  # fmt: skip
-NUMBER_LIKE = re.compile(
-    r"[+-]?(\d[\d_]*\.?[\d_]*|\.\d[\d_]*)([eE][+-]?\d+)?|0[xXoObB][\da-fA-F_]+|(?i:inf|nan|true|false)"
+NUMBER_LIKE = r"[+-]?(?:\d[\d_]*\.?[\d_]*|\.\d[\d_]*)(?:[eE][+-]?\d+)?|0[xXoObB][\da-fA-F_]+|(?i:inf|nan|true|false)"
+# A value alone, or one of a list or of a sweep; what is in quotes stays.
+TO_QUOTE = re.compile(
+    rf"(?P<quoted>'[^']*'|\"[^\"]*\")|(?P<before>(?:^|[,(\[])\s*)(?P<text>~(?:[^,()\[\]]|\(.*?\))*|{NUMBER_LIKE})"
+    r"(?=\s*(?:[,)\]]|$))"
 )
 
 
@@ -124,12 +128,17 @@ def unknown_option(option: str, value: str, keys: Sequence[str]) -> str:
 def as_text(word: str) -> str:
     """An override whose key is a text, its values in quotes where Hydra would read numbers, or could not read a ~."""
     key, equals, value = word.partition("=")
-    if not equals or key.lstrip("+") not in TEXT_KEYS or not value:
+    is_text = any(f"{key.lstrip('+')}.".startswith(f"{known}.") for known in TEXT_KEYS)
+    if not equals or not is_text or value.startswith(("range(", "interval(")):
         return word
-    parts = [
-        f"'{part}'" if part[:1] == "~" or NUMBER_LIKE.fullmatch(part.strip()) else part for part in value.split(",")
-    ]
-    return f"{key}={','.join(parts)}"
+    if value.startswith("choice(") and value.endswith(")"):  # whose values Hydra takes out of their quotes
+        value = value[len("choice(") : -1]
+    return f"{key}={TO_QUOTE.sub(in_quotes, value)}"
+
+
+def in_quotes(found: re.Match[str]) -> str:
+    """A number or a ~ in quotes; what is in quotes already as it is."""
+    return found["quoted"] or f"{found['before']}'{found['text']}'"
 
 
 def check_words(words: Sequence[str], keys: Sequence[str]) -> None:

@@ -104,8 +104,9 @@ def base_of(mirror: str) -> str:
         return ZENODO
     if mirror.startswith(("http://", "https://")):
         return mirror.rstrip("/")
-    if Path(mirror).is_dir():
-        return Path(mirror).resolve().as_uri()
+    folder = Path(mirror).expanduser()
+    if folder.is_dir():
+        return folder.resolve().as_uri()
     raise ValueError(f"--mirror {mirror}: neither http(s)://… nor a folder")
 
 

@@ -14,8 +14,9 @@ from asd.inference.references import read_references
 from asd.methods.method import Extractor, Method, ScorerChoice, build_method, config_of
 from asd.runs.checkpoint import load_checkpoint
 from asd.runs.folder import RunFolder
-from asd.runs.manifest import is_done, read_manifest
+from asd.runs.manifest import is_done, read_manifest, scorer_settings
 from asd.runs.scores import read_scores
+from asd.system.printable import one_line
 
 
 class RunDetector(Detector):
@@ -84,7 +85,11 @@ def stored_choice(run: RunFolder, method: Method[RunConfig], scorer: str | None,
     chosen = scorer or ("cosine" if "cosine" in there else next(iter(there)))
     if chosen not in there or (scorer is None and chosen != "cosine" and len(there) > 1):
         raise ValueError(f"{run.path} is scored with {', '.join(there)}, not with {scorer}: name one of them")
-    settings = there[chosen]["scorer"]
+    path = run.scores(chosen) / "manifest.json"
+    settings = scorer_settings(there[chosen], path)
     if "_target_" in settings:
-        require_trusted(settings["_target_"], f"{run.scores(chosen) / 'manifest.json'}: scorer", trust)
-    return method.choose(chosen, settings)
+        require_trusted(settings["_target_"], f"{path}: scorer", trust)
+    try:
+        return method.choose(chosen, settings)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{path}: scorer: {one_line(error)}") from None

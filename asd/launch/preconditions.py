@@ -203,12 +203,13 @@ def require_runs(config: EvaluateConfig) -> None:
         )
     finished = [run for run in find_runs(name, asked) if is_done(run)]
     done, phases = {run.machine for run in finished}, {run.phase for run in finished}
-    if not done:
+    others = {run.machine for run in find_runs(name) if is_done(run)} if asked and not done else set()
+    if not done and not others:
         known = {path.name for path in OUTPUTS.glob("[!.]*") if path.is_dir()} - {name}
         hint = nearest(name, known) if known else " train.py makes runs."
-        raise ValueError(f"no finished run in {OUTPUTS / name}{f' for machine={asked}' if asked else ''}.{hint}")
-    if config.phase not in {None, *phases}:
-        raise ValueError(f"phase={config.phase}: no finished run has it.{nearest(str(config.phase), phases)}")
+        raise ValueError(f"no finished run in {OUTPUTS / name}.{hint}")
     missing = sorted(set(asked or ()) - done)
     if missing:
-        raise ValueError(f"machine={missing}: no finished run in {OUTPUTS / name}.{nearest(missing[0], done)}")
+        raise ValueError(f"machine={missing}: no finished run in {OUTPUTS / name}.{nearest(missing[0], done | others)}")
+    if config.phase not in {None, *phases}:
+        raise ValueError(f"phase={config.phase}: no finished run has it.{nearest(str(config.phase), phases)}")

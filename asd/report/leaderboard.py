@@ -108,7 +108,7 @@ def of_run(grid: str, run: RunFolder) -> list[Measurement]:
                 scored.rows,
                 scored.rule,
                 scored.seed,
-                trained["last_epoch"]["step"],
+                trained.get("last_epoch", {}).get("step", 0),
                 sum(line.get("seconds", 0.0) for line in record),
                 trained.get("n_weights"),
                 ", ".join(commits),

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from asd.report.published import REPORT_DATA
 from asd.scoring.metrics import RULE_TEXT, MetricRow, Rule, machine_row, official_score
+from asd.system.printable import one_line
 from asd.system.reading import read_json, shaped
 
 VERSION = 1  # of results.json
@@ -131,6 +132,9 @@ def read_results(folder: Path) -> Results:
         content = read_json(path, dict[str, Any])
         if content.get("version") != VERSION:
             raise ValueError(f"{path}: not version {VERSION} of the results")
-        return shaped(content, Results, str(path))
+        found = shaped(content, Results, str(path))
+        if unknown := [machine for machine in found.machines if machine not in found.rules]:
+            raise ValueError(f"{path}: rows of {one_line(unknown[0])}, for which it has no rule")
+        return found
     except ValueError as error:
         raise ValueError(f"{error}; {remedy} anew") from None

@@ -148,15 +148,33 @@ def write_manifest(path: Path, files: Mapping[str, Path], **facts: Any) -> None:
     write_json(path, {"files": hashes, "versions": code_version(), "commit": commit(), **facts})
 
 
+# Facts that a manifest may hold; one of another shape is none.
+FACTS: dict[str, Any] = {
+    "versions": dict[str, str], "commit": str | None, "notes": list[str], "frozen": list[str], "parts": list[str],
+    "n_weights": int, "last_epoch": dict[str, Any], "skipped": int,
+}  # fmt: skip
+
+
 def read_manifest(path: Path) -> dict[str, Any] | None:
-    """The manifest, if it is there and every file it vouches for is unchanged; else None."""
+    """The manifest, if it is there, is one, and every file it vouches for is unchanged; else None."""
     try:
         manifest = read_json(path, dict[str, Any])
         files = shaped(manifest.get("files"), dict[str, str], f"{path}: files")
+        for name in manifest.keys() & FACTS.keys():
+            shaped(manifest[name], FACTS[name], f"{path}: {name}")
         intact = all(sha256(vouched(path, name)) == known for name, known in files.items())
     except (OSError, ValueError):
         return None
     return manifest if intact else None
+
+
+def scorer_settings(manifest: Mapping[str, Any], path: Path) -> dict[str, Any]:
+    """How the scores that a manifest vouches for were made.
+
+    Raises:
+        ValueError: The manifest, which `path` names, says it in another shape.
+    """
+    return shaped(manifest.get("scorer", {}), dict[str, Any], f"{path}: scorer")
 
 
 def vouched(manifest: Path, name: str) -> Path:

@@ -7,7 +7,7 @@ from asd.system.files import csv_text
 from asd.system.reading import read_json_lines
 
 REQUIRED = {"epoch": int, "step": int, "loss": float}  # of each line
-KNOWN = {"accuracy": float, "seconds": float, "pieces_per_second": float}
+KNOWN = {"accuracy": float, "lr": float, "seconds": float, "pieces_per_second": float}
 
 
 def read_record(run: RunFolder) -> list[dict[str, Any]]:

@@ -35,6 +35,21 @@ def test_a_mistake_is_one_message(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert "is no finished run" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("line", "key"),
+    [
+        ("data get --root=~/x", "root"),
+        ("data check ~/x", "root"),
+        ("export run --out=~/x", "out"),
+        ("listen model --events=~/x", "events"),
+        ("serve model --clips=~/x", "clips"),
+    ],
+)
+def test_home_is_expanded_where_a_shell_does_not(line: str, key: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/me")
+    assert getattr(build_parser().parse_args(line.split()), key) == Path("/home/me/x")
+
+
 @pytest.mark.parametrize("place", [0, 1, 2, 3])
 def test_every_command_takes_quiet(tmp_path: Path, place: int, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["data", "simulate", "--root", str(tmp_path), "--machines", "fan", "--sections", "1"]

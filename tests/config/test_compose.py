@@ -154,6 +154,16 @@ def test_what_a_key_may_hold_is_said_in_words() -> None:
 
 
 @pytest.mark.parametrize(
+    ("content", "said"), [(b"name: \xff", "invalid UTF-8 at byte 26"), (b"a: " + b"[" * 400 + b"]" * 400, "nested")]
+)
+def test_a_file_of_the_users_that_cannot_be_read_is_named(tmp_path: Path, content: bytes, said: str) -> None:
+    (tmp_path / "experiment").mkdir()
+    (tmp_path / "experiment/mine.yaml").write_bytes(b"# @package _global_\n" + content)
+    with pytest.raises(ValueError, match=rf"mine\.yaml: {said}"):
+        preflight("train", ["--config-dir", str(tmp_path), "experiment=mine", "machine=fan"])
+
+
+@pytest.mark.parametrize(
     "arguments",
     [["machine=fan", "seed=-1"], ["backbone=nope"], ["nope=1"], ["machine=fan", "data=folder", "data.root=nowhere"]],
 )

@@ -129,6 +129,7 @@ OTHERS = [
     ("evaluate.py name=none", r"no finished run in outputs/none\. Did you mean|no finished run in outputs/none.*made"),
     ("evaluate.py name=made phase=finetune-all", r"phase=finetune-all: no finished run has it.*train"),
     ("evaluate.py name=made machine=[]", r"machine=\[\] is not allowed"),
+    ("evaluate.py name=made machine=fam", r"machine=\['fam'\]: no finished run in outputs/made\. Did you mean fan"),
     ("evaluate.py name=made machine=[fan,pump]", r"machine=\['pump'\]: no finished run"),
     ("evaluate.py name=made machine=fan,pump", r"several values are a sweep.*a list is machine=\[fan,pump\]"),
     ("evaluate.py name=made scorer.n_neighbours=5", r"unknown key 'scorer\.n_neighbours'.*scorer\.n_neighbors"),

@@ -68,9 +68,18 @@ def test_a_name_is_the_text_that_was_typed(name: str) -> None:
     assert preflight("train", [*HERE, f"name={name}"]).configs[0].name == name
 
 
-def test_names_in_a_sweep_are_text_too() -> None:
-    jobs = preflight("train", ["-m", *HERE, "name=2024_06,5213e07"]).configs
+@pytest.mark.parametrize("names", ["2024_06,5213e07", "choice(2024_06,5213e07)"])
+def test_names_in_a_sweep_are_text_too(names: str) -> None:
+    jobs = preflight("train", ["-m", *HERE, f"name={names}"]).configs
     assert [job.name for job in jobs] == ["2024_06", "5213e07"]
+
+
+def test_a_number_for_a_name_in_a_file_is_answered_with_quotes(here: Path) -> None:
+    """YAML has made 202406 of it: nobody can tell any more what stood there."""
+    (here / "my/experiment").mkdir(parents=True)
+    (here / "my/experiment/june.yaml").write_text("# @package _global_\nname: 2024_06\n")
+    with pytest.raises(ValueError, match=r"name=202406 is not allowed.*in quotes: name: '…'"):
+        preflight("train", ["--config-dir", "my", *HERE[1:], "experiment=june"])
 
 
 @pytest.mark.parametrize("folder", ["2024", "2024_06", "1e5"])
@@ -81,9 +90,22 @@ def test_a_folder_may_look_like_a_number(here: Path, folder: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("word", "kept"), [("seed=1", "seed=1"), ("name=a1", "name=a1"), ("name=", "name="), ("name='1'", "name='1'")]
+    ("word", "kept"),
+    [
+        ("seed=1", "seed=1"),
+        ("name=a1", "name=a1"),
+        ("name=", "name="),
+        ("name='1'", "name='1'"),
+        ("data.root='a,5,b'", "data.root='a,5,b'"),
+        ("data.root=my 5", "data.root=my 5"),
+        ("data.root=~/a(b)", "data.root='~/a(b)'"),
+        ("machine=[2024, fan]", "machine=['2024', fan]"),
+        ("freeze.parts=[0,1]", "freeze.parts=['0','1']"),
+        ("+data.reader.columns.path=2024", "+data.reader.columns.path='2024'"),
+        ("data.reader.split.seed=3", "data.reader.split.seed=3"),
+    ],
 )
-def test_only_numbers_are_put_in_quotes(word: str, kept: str) -> None:
+def test_only_numbers_of_text_keys_are_put_in_quotes(word: str, kept: str) -> None:
     assert as_text(word) == kept
 
 

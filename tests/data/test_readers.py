@@ -174,6 +174,17 @@ def test_levels_answer(tmp_path: Path) -> None:
     assert below.machines() == ["press", "pump"]
 
 
+def test_a_word_alone_is_one_word_and_a_number_is_its_digits(tmp_path: Path) -> None:
+    put(tmp_path / "press", *numbered("0", 8), *numbered("1", 3), "o/x.wav", "noise/y.wav")
+    reader = FolderReader(tmp_path / "press", normal=0, anomalous="1", ignore="noise")  # type: ignore[arg-type]
+    reading = reader.read("press")
+    assert groups(reading.table) == {("train", "normal"): 6, ("test", "normal"): 2, ("test", "anomaly"): 3}
+    assert list(reading.excluded) == ["o/x.wav"]
+    table = table_of(tmp_path, "2024,label\n0.wav,0\n1.wav,0\n2.wav,1\n")
+    words = {"columns": {"path": 2024}, "normal": 0, "anomalous": 1}
+    assert len(TableReader(table, **words).read("clips").table) == 3  # type: ignore[arg-type]
+
+
 # One odd file among good ones: (path, what is said of it); None: passed over, and counted.
 ODD = [
     ("stray.wav", "in no folder called normal"),

@@ -102,7 +102,9 @@ def test_a_damaged_status_is_named_and_hides_no_other_run(
     assert said.endswith("2 runs: 1 damaged, 1 pending\n")
 
 
-@pytest.mark.parametrize("line", ["{bad}", "[]", '{"epoch": "x"}', "{}", "[" * 100_000])
+@pytest.mark.parametrize(
+    "line", ["{bad}", "[]", '{"epoch": "x"}', "{}", "[" * 100_000, '{"epoch": 0, "step": 1, "loss": 1, "lr": []}']
+)
 def test_a_damaged_record_is_named(line: str, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = run("fan", state="done")
     folder.metrics.write_text(f"{line}\n")

@@ -10,7 +10,16 @@ import pytest
 
 from asd.config.compose import plan
 from asd.runs.folder import RunFolder, find_runs
-from asd.runs.manifest import commit, differences, essential, is_done, read_manifest, refuse_other, write_manifest
+from asd.runs.manifest import (
+    commit,
+    differences,
+    essential,
+    is_done,
+    read_manifest,
+    refuse_other,
+    scorer_settings,
+    write_manifest,
+)
 from asd.runs.record import read_record, to_csv
 from asd.runs.status import Status, read_status, write_status
 from asd.system.files import replacing, write_json, write_text
@@ -155,10 +164,22 @@ def test_done_means_that_the_manifest_verifies(tmp_path: Path) -> None:
     assert not is_done(run)
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"files": 3}', '{"files": {"no": "such"}}'])
+@pytest.mark.parametrize(
+    "text",
+    ["", "{", "[]", "{}", '{"files": 3}', '{"files": {"no": "such"}}', '{"files": {}, "versions": {"torch": {}}}',
+     '{"files": {}, "parts": 5}', '{"files": {}, "commit": [[]]}'],
+)  # fmt: skip
 def test_a_broken_manifest_is_none(tmp_path: Path, text: str) -> None:
     (tmp_path / "manifest.json").write_text(text)
     assert read_manifest(tmp_path / "manifest.json") is None
+
+
+def test_settings_of_another_shape_name_the_manifest(tmp_path: Path) -> None:
+    path = tmp_path / "manifest.json"
+    assert scorer_settings({"scorer": {"stride": 16}}, path) == {"stride": 16}
+    for settings in (1.5, None, [], "x"):
+        with pytest.raises(ValueError, match=r"manifest\.json: scorer: "):
+            scorer_settings({"scorer": settings}, path)
 
 
 def test_status(tmp_path: Path) -> None:

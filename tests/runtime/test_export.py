@@ -1,5 +1,6 @@
 """An exported detector gives the scores of the run that it comes from."""
 
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -236,3 +237,14 @@ def test_every_configured_scorer(trained: RunFolder, job: Job, scorer: str) -> N
 def test_every_backbone(workplace: Path, job: Job, overrides: tuple[str, ...]) -> None:
     run = finished(job, *overrides)
     assert_same_scores(run, build_model(exported_detector(run.path)))
+
+
+@pytest.mark.parametrize("manifest", ["[" * 100_000, "[]", '{"format": "asd-model-1", "sections": []}', "\x1b"])
+def test_a_model_of_another_shape_names_its_file(tmp_path: Path, manifest: str) -> None:
+    path = tmp_path / "fan.asd"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("manifest.json", manifest)
+        with archive.open("arrays.npz", "w") as file:
+            np.savez(file, clips=np.zeros(1))
+    with pytest.raises(ValueError, match=r"fan\.asd: no exported detector"):
+        read_model(path)

@@ -23,6 +23,7 @@ from asd.data.readers.words import (
     NORMAL,
     SPLITS,
     LabelWords,
+    as_words,
     machine_name,
     number_sections,
 )
@@ -95,9 +96,9 @@ class FolderReader:
         edition: str | int | None = None,
     ) -> None:
         self.root = Path(root)
-        self.words = LabelWords(normal or NORMAL, anomalous or ANOMALOUS)
-        self.asked_levels = None if levels is None else check_levels(levels)
-        self.ignore = tuple(ignore)
+        self.words = LabelWords(NORMAL if normal is None else normal, ANOMALOUS if anomalous is None else anomalous)
+        self.asked_levels = None if levels is None else check_levels(as_words(levels))
+        self.ignore = as_words(ignore)
         self.split = Split(**(split or {}))
         self.segment = Segment(**(segment or {}))
         self.edition = edition

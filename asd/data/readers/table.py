@@ -85,8 +85,8 @@ class TableReader:
         unknown = sorted(set(columns or {}) - set(COLUMNS))
         if unknown:
             raise ValueError(f"data.reader.columns.{unknown[0]}: no such column; give one of {', '.join(COLUMNS)}")
-        self.asked = {kind: name for kind, name in (columns or {}).items() if name}
-        self.words = LabelWords(normal or NORMAL, anomalous or ANOMALOUS)
+        self.asked = {kind: str(name) for kind, name in (columns or {}).items() if name not in (None, "")}
+        self.words = LabelWords(NORMAL if normal is None else normal, ANOMALOUS if anomalous is None else anomalous)
         self.split = Split(**(split or {}))
         self.segment = Segment(**(segment or {}))
 

@@ -47,7 +47,7 @@ class LabelWords:
     """
 
     def __init__(self, normal: Sequence[str], anomalous: Sequence[str]) -> None:
-        self.normal, self.anomalous = ([str(word).casefold() for word in words] for words in (normal, anomalous))
+        self.normal, self.anomalous = ([word.casefold() for word in as_words(each)] for each in (normal, anomalous))
         if not self.normal or not self.anomalous:
             raise ValueError("data.reader.normal and data.reader.anomalous: give at least one word each")
         if both := sorted(set(self.normal) & set(self.anomalous)):
@@ -69,6 +69,11 @@ class LabelWords:
         if not found and all(other.casefold() in FILLERS for other in others):
             found = self.label(first)
         return found
+
+
+def as_words(given: object) -> tuple[str, ...]:
+    """The words of a list, as texts; one that is given alone is a list of itself, not of its letters."""
+    return tuple(map(str, given)) if isinstance(given, Sequence) and not isinstance(given, str) else (str(given),)
 
 
 def machine_name(text: str) -> str:

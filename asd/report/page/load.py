@@ -10,13 +10,12 @@ from asd.report.clips import Pieces, read_pieces
 from asd.report.results import Results, System, read_results
 from asd.report.scored import ScoredRun, Scoring
 from asd.runs.folder import RunFolder, runs_below
-from asd.runs.manifest import read_manifest
+from asd.runs.manifest import read_manifest, scorer_settings
 from asd.runs.record import read_record
 from asd.runs.recorded import RecordedConfig
 from asd.runs.scores import ScoreTable
 from asd.runs.status import read_status
 from asd.scoring.metrics import MetricRow
-from asd.system.reading import shaped
 
 TRAIN = "train"
 
@@ -71,7 +70,7 @@ class Run:
     def stride(self) -> int | None:
         """Columns from one scored piece of a clip to the next; None where pieces have no columns."""
         found = self.scored.scoring.arguments.get("stride") if self.scored else None
-        return self.config.input.n_frames if found is None else int(found)
+        return found if isinstance(found, int) else self.config.input.n_frames
 
     @cached_property
     def pieces(self) -> Pieces | None:
@@ -171,4 +170,4 @@ def find_scores(folder: RunFolder, scorer: str) -> Scoring | None:
     manifest = read_manifest(path) if path else None
     if path is None or manifest is None:
         return None
-    return Scoring(path.parent.name, shaped(manifest.get("scorer", {}), dict[str, Any], f"{path}: scorer"))
+    return Scoring(path.parent.name, scorer_settings(manifest, path))

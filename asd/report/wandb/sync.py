@@ -11,7 +11,7 @@ from asd.report.wandb.evaluation import mirror_evaluation, mirror_grid
 from asd.report.wandb.runs import Destination, WandbRun, training_identity
 from asd.runs.folder import OUTPUTS, RunFolder, runs_below
 from asd.runs.lock import holder_of
-from asd.runs.manifest import is_done, read_manifest
+from asd.runs.manifest import is_done, read_manifest, scorer_settings
 from asd.runs.record import read_record
 from asd.runs.recorded import RecordedConfig
 from asd.system.progress import say, track
@@ -84,7 +84,7 @@ def send_evaluation(run: RunFolder, scorer: str, asked: Mapping[str, Any]) -> No
     manifest = read_manifest(folder / "manifest.json")
     if manifest is None:
         raise ValueError(f"{folder}: files are missing or changed since; evaluate.py makes them again")
-    scoring = Scoring(scorer, manifest["scorer"])
+    scoring = Scoring(scorer, scorer_settings(manifest, folder / "manifest.json"))
     mirror_evaluation(ScoredRun(run, config, folder, scoring), destination_of(config, asked))
 
 
