@@ -6,18 +6,20 @@ references, the training scores and the mel filters. Nothing in the file is ever
 
 import io
 import json
+import math
 import os
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import numpy as np
 from numpy.typing import NDArray
 
 FORMAT = "asd-model-1"
 NETWORK = "network.onnx"
+MOST = 2**31  # of anything that is counted
 FIXED_DATE = (1980, 1, 1, 0, 0, 0)  # the same detector gives the same bytes
 
 Pad = Literal["reflect", "zeros"]
@@ -391,8 +393,27 @@ def unpacked(manifest: dict[str, Any], network: bytes | None, arrays: dict[str, 
 
 
 def typed(values: dict[str, Any]) -> Any:
-    """The dataclass that `kind` names."""
-    return KINDS[values["kind"]](**values)
+    """The dataclass that `kind` names.
+
+    Raises:
+        ValueError: A setting has no value that it can have.
+    """
+    kind = KINDS[values["kind"]]
+    for name, hint in get_type_hints(kind).items():
+        if name in values and not fits(values[name], hint, least=int(name != "margin")):
+            raise ValueError(f"{name} is {values[name]!r}")
+    return kind(**values)
+
+
+def fits(value: Any, hint: Any, *, least: int) -> bool:
+    """Whether a value of a manifest is one of a setting's; what is counted is `least` or more."""
+    if get_origin(hint) is Literal:
+        return value in get_args(hint)
+    if hint == Sequence[str]:
+        return isinstance(value, list) and all(isinstance(each, str) for each in value)
+    if hint is float:
+        return type(value) in (int, float) and math.isfinite(value)
+    return type(value) is hint and (hint is not int or least <= value < MOST)
 
 
 def unpack_section(entry: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Section:

@@ -1,7 +1,9 @@
 """An exported detector gives the scores of the run that it comes from."""
 
+import json
 import zipfile
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +31,16 @@ from asd.scoring.scorer import ClipPieces, Scorer
 from asd.scoring.window_scores import FirstFeature
 from asd_runtime.back_ends import back_end_scores
 from asd_runtime.detector import Detector
-from asd_runtime.model_file import Model, PieceInput, read_model, write_model
+from asd_runtime.model_file import (
+    BackEndScoring,
+    LogMelInput,
+    Model,
+    NeighbourScoring,
+    PieceInput,
+    read_model,
+    typed,
+    write_model,
+)
 from asd_runtime.spectrogram import clip_pieces
 from tests.support.factory import RATE, make_machine, tone
 from tests.support.jobs import compose
@@ -248,3 +259,29 @@ def test_a_model_of_another_shape_names_its_file(tmp_path: Path, manifest: str) 
             np.savez(file, clips=np.zeros(1))
     with pytest.raises(ValueError, match=r"fan\.asd: no exported detector"):
         read_model(path)
+
+
+@pytest.mark.parametrize(
+    ("kind", "setting", "value"),
+    [
+        (PieceInput, "n_fft", "x"),
+        (PieceInput, "hop_length", 0),
+        (PieceInput, "stride", 1.5),
+        (PieceInput, "pad", "x"),
+        (PieceInput, "pair_mean", 1),
+        (NeighbourScoring, "n_neighbors", True),
+        (BackEndScoring, "parts", "pca"),
+        (LogMelInput, "power", float("nan")),
+    ],
+)
+def test_a_setting_that_no_model_has_is_named(kind: type[Any], setting: str, value: Any) -> None:
+    proper: dict[Any, Any] = {
+        PieceInput: PieceInput(16_000, 2048, 512, 32, 512, "linear", True, "zeros", "piece", 16),
+        LogMelInput: LogMelInput(16_000, 1024, 512, 64, 128, 2.0, "reflect", 8),
+        NeighbourScoring: NeighbourScoring(10, "mean", "both"),
+        BackEndScoring: BackEndScoring(["pca"], "mean", "mean"),
+    }
+    settings = json.loads(json.dumps(asdict(proper[kind])))
+    assert typed(settings) == proper[kind]
+    with pytest.raises(ValueError, match=f"^{setting} is {value!r}$"):
+        typed({**settings, setting: value})
