@@ -75,7 +75,7 @@ class Measurement:
 
 
 def measurements(grid: str) -> list[Measurement]:
-    """Everything that was scored under a name.
+    """Everything that was scored under a name; an ensemble that is one of the runs alone is left out.
 
     Raises:
         ValueError: Nothing was.
@@ -85,7 +85,8 @@ def measurements(grid: str) -> list[Measurement]:
     if not found:
         raise ValueError(f"{OUTPUTS / grid}: no finished run has scores; python evaluate.py name={grid} makes them")
     if (OUTPUTS / grid / "results" / NAME).is_file():
-        found += of_ensembles(grid)
+        single = [(one.machine, list(one.rows)) for one in found]
+        found += [one for one in of_ensembles(grid) if (one.machine, list(one.rows)) not in single]
     return found
 
 
@@ -118,7 +119,7 @@ def of_run(grid: str, run: RunFolder) -> list[Measurement]:
 
 
 def of_ensembles(grid: str) -> list[Measurement]:
-    """The ensembles and the reference of a grid's results, as evaluate.py made them last."""
+    """The ensembles and the reference of a grid's results, as evaluate.py made them last; single runs' too."""
     results = read_results(OUTPUTS / grid / "results")
     return [
         Measurement(
