@@ -22,7 +22,7 @@ class Child:
         allocator: "keep", or "system" for the C library's defaults.
         threads: Of the process at first; compiled code keeps these.
         plain: SGD with PyTorch's own defaults.
-        embeds: A step is the embedding of a clip, not one of training.
+        embeds: A step is the embedding of a clip for each core, not one of training.
         environment: Variables beside those that are set.
     """
 

@@ -119,7 +119,7 @@ def of_run(grid: str, run: RunFolder) -> list[Measurement]:
 
 
 def of_ensembles(grid: str) -> list[Measurement]:
-    """The ensembles and the reference of a grid's results, as evaluate.py made them last; single runs' too."""
+    """The ensembles and the reference of a grid's results, as evaluate.py made them last; those of one run too."""
     results = read_results(OUTPUTS / grid / "results")
     return [
         Measurement(

@@ -18,7 +18,8 @@ def compute_each(
     """As `map`: calls that each compute on one thread, as many at a time as PyTorch has threads.
 
     What is computed of one clip is too small for threads to share, and with one thread each a result does not depend
-    on their number. On a GPU the calls follow each other. Autocast and TF32 that are switched on outside do not count.
+    on their number. On a GPU the calls follow each other in the caller's thread. Autocast and TF32 that are switched
+    on outside do not count.
 
     Args:
         work: What is called.
@@ -33,8 +34,11 @@ def compute_each(
 
     n_threads, precision = torch.get_num_threads(), torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("highest")
-    n_at_once = min(n_threads, at_most or n_threads) if device.type == "cpu" else 1
     try:
+        if device.type != "cpu":
+            yield from map(call, *columns)
+            return
+        n_at_once = min(n_threads, at_most or n_threads)
         with ThreadPoolExecutor(n_at_once, initializer=torch.set_num_threads, initargs=(1,)) as pool:
             yield from pool.map(call, *columns)
     finally:
