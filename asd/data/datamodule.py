@@ -1,8 +1,10 @@
 """From the indices of a training step to mixed, standardised pieces on the model's device."""
 
+import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,6 +19,7 @@ from asd.data.waveforms import WaveformBank
 from asd.features.input import Input
 from asd.features.mixup import mix
 from asd.system.amounts import n_bytes
+from asd.system.parent import leave_with
 from asd.system.progress import say
 
 SHARED_MEMORY = Path("/dev/shm")  # where workers put their batches, on Linux
@@ -128,6 +131,16 @@ def worker_context(workers: int) -> str | None:
     return "fork" if workers and sys.platform == "linux" else None
 
 
+def begin_worker(parent: int, number: int) -> None:
+    """The first thing that a worker does.
+
+    Args:
+        parent: Process that trains.
+        number: Which worker.
+    """
+    leave_with(parent)
+
+
 def workers_that_fit(steps: Dataset[Any], step: int, workers: int) -> int:
     """As many workers as asked for, or none where their batches would not fit into shared memory, which is said.
 
@@ -182,6 +195,7 @@ class StepDataModule(pl.LightningDataModule):
             prefetch_factor=PREFETCHED if workers else None,
             timeout=LONGEST_WAIT if workers else 0,
             multiprocessing_context=worker_context(workers),
+            worker_init_fn=partial(begin_worker, os.getpid()),
             pin_memory=pin_memory and trains_on_gpu(self.trainer),
         )
 

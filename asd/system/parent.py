@@ -34,6 +34,21 @@ def follow_parent() -> None:
         threading.Thread(target=leave_after, args=(parent.sentinel,), daemon=True, name="parent").start()
 
 
+def leave_with(parent: int) -> None:
+    """Makes a forked worker end with its parent: also where that ended before the worker had its first turn.
+
+    A worker of `torch` remembers whoever its parent is when it begins, and waits for the end of that one: of a worker
+    whose parent was killed before, this is a process that never ends.
+
+    Args:
+        parent: Process that forks, by its own word.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)
+
+
 def leave_after(sentinel: int) -> None:
     """Waits for the end of the parent, then ends this process alone."""
     wait([sentinel])

@@ -116,6 +116,32 @@ def test_workers_of_the_simulator_end_with_their_parent(number: int, tmp_path: P
         time.sleep(0.05)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="workers are forked on Linux")
+def test_a_worker_whose_parent_was_killed_before_its_first_turn_ends(tmp_path: Path) -> None:
+    """On a busy machine a worker that no step waits for begins late: it must not take its next parent for its own."""
+    code = (
+        "import os, signal, time, torch\n"
+        "from types import SimpleNamespace\n"
+        "from asd.data.datamodule import StepDataModule\n"
+        "trains = os.getpid()\n"
+        "def late(_):\n"
+        "    while os.getppid() == trains: time.sleep(0.01)\n"
+        "    open('late', 'w').close()\n"
+        "torch.set_num_threads = late\n"
+        "steps = [torch.zeros(1)] * 4\n"
+        "module = StepDataModule(SimpleNamespace(n_steps_per_epoch=4), workers=2)\n"
+        "batches = iter(module.loader(steps, pin_memory=False))\n"
+        "os.kill(trains, signal.SIGKILL)"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path, env=ENVIRONMENT, start_new_session=True)
+    assert parent.wait(timeout=60) == -signal.SIGKILL
+    deadline = time.monotonic() + 20
+    while in_session(parent.pid):
+        assert time.monotonic() < deadline, "workers are left"
+        time.sleep(0.05)
+    assert (tmp_path / "late").is_file()
+
+
 def in_session(leader: int) -> list[int]:
     """The processes of a session."""
     found = []
