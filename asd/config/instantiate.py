@@ -7,14 +7,18 @@ import inspect
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any
+from types import NoneType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import hydra.utils
 from hydra.errors import InstantiationException
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from asd.config.components import Component
-from asd.config.messages import nearest
+from asd.config.messages import allowed, as_typed, nearest
 from asd.config.trust import LIBRARIES, PACKAGE
+
+STRICT = ConfigDict(strict=True, allow_inf_nan=False)
 
 
 def find_code(component: Component, key: str) -> Any:
@@ -48,6 +52,8 @@ def instantiate(component: Component, key: str, **offered: Any) -> Any:
         ValueError: It cannot be imported, or does not take these arguments.
     """
     code = find_code(component, key)
+    if component.target.startswith(f"{PACKAGE}."):
+        check_types(component, code, key)
     arguments = component.arguments
     takes = parameters(code)
     arguments |= {name: value for name, value in offered.items() if name in takes and name not in arguments}
@@ -80,6 +86,30 @@ def parameters(code: Any) -> dict[str, inspect.Parameter]:
     except (TypeError, ValueError):
         return {}
     return {name: each for name, each in found.items() if each.kind not in (each.VAR_KEYWORD, each.VAR_POSITIONAL)}
+
+
+def check_types(component: Component, code: Any, key: str) -> None:
+    """Looks whether numbers, words and switches are what the annotations of a constructor say.
+
+    Raises:
+        ValueError: One is not: a switch that is "two" would be on, 1.5 neighbours would fail in the middle of the work.
+    """
+    hints = get_type_hints(code.__init__ if isinstance(code, type) else code)  # type: ignore[misc]
+    for name, value in component.arguments.items():
+        if name in hints and is_plain(hints[name]):
+            try:
+                TypeAdapter(hints[name], config=STRICT).validate_python(value)
+            except ValidationError:
+                raise ValueError(
+                    f"{key}.{name}={as_typed(value)} is not allowed: give {allowed(hints[name])}"
+                ) from None
+
+
+def is_plain(hint: Any) -> bool:
+    """Whether a type is that of a number, a word or a switch, or of one that may be left out."""
+    if get_origin(hint) in (Union, UnionType):
+        return all(is_plain(each) for each in get_args(hint))
+    return hint in (int, float, bool, str, NoneType) or get_origin(hint) is Literal
 
 
 def wrong_arguments(component: Component, key: str, takes: dict[str, inspect.Parameter], error: Exception) -> str:

@@ -123,8 +123,9 @@ class ArcFaceMethod(Method[ArcFaceConfig]):
             clips_by_class(table, domain)
 
     def check_parts(self) -> None:
-        """The input, the backbone, the optimizer and its schedule."""
-        self.backbone()
+        """The input, the backbone, the head for two classes, the optimizer and its schedule."""
+        _, embedding_dim = self.backbone()
+        instantiate(self.config.loss, "loss", embedding_dim=embedding_dim, n_classes=2)
         instantiate(self.optimizer(n_steps=1), "optimizer")
         if self.config.schedule:
             instantiate(self.config.schedule, "schedule")

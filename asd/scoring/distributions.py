@@ -89,6 +89,8 @@ class GaussianMixture(CrossFittedScorer):
             )
         if covariance not in ("full", "tied", "diag", "spherical"):
             raise ValueError(f"scorer.covariance={covariance}: give full, tied, diag or spherical")
+        if seed < 0:
+            raise ValueError(f"scorer.seed={seed}: give 0 or more")
         self.n_components = n_components
         self.covariance = covariance
         self.regularisation = regularisation

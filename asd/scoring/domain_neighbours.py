@@ -73,6 +73,8 @@ class DomainNeighbours(Scorer):
             raise ValueError(f"scorer.enlarge={enlarge}: give none, smote or mixed")
         if not (up_to >= 0 and 0 <= share_of_source <= 1):
             raise ValueError(f"scorer.up_to={up_to}, share_of_source={share_of_source}: give shares between 0 and 1")
+        if seed < 0:
+            raise ValueError(f"scorer.seed={seed}: give 0 or more")
         self.n_neighbors = n_neighbors
         self.enlarge = enlarge
         self.up_to = up_to

@@ -72,7 +72,7 @@ TRAIN = [
     ("train.py optimizer.lr=0", r"optimizer\.lr=0 is not allowed"),
     ("train.py mixup.weight=0.5", r"mixup\.weight=0\.5 is not allowed: give a list of 2"),
     ("train.py input.scale=loud", r"input\.scale=loud is not allowed: give one of linear, power, log"),
-    ("train.py overwrite=yes", r"overwrite=yes is not allowed: give one of True, False"),
+    ("train.py overwrite=yes", r"overwrite=yes is not allowed: give one of True"),
     ("train.py data.on_bad_clip=ignore", r"data\.on_bad_clip=ignore is not allowed: give one of error, skip"),
     ("train.py phase=finetune", r"phase=finetune is not allowed: give train, or leave it out"),
     ("train.py trainer.precision=7", r"trainer\.precision=7 is not allowed: give one of auto, 32-true"),
@@ -191,6 +191,8 @@ OF_CODE = [
     ("backbone._target_=os.system", r"backbone: os\.system|backbone.*os\.system"),
     ("+callbacks.mine._target_=mine.Callback", r"callbacks\.mine\._target_=mine\.Callback cannot be imported"),
     ("+callbacks.mine._target_=torch.nn.Identity", r"callbacks\.mine: Identity is not a callback of Lightning's"),
+    ("loss=subcluster_adacos loss.sub_clusters=1.5", r"loss\.sub_clusters=1\.5 is not allowed: give a whole number"),
+    ("loss=subcluster_adacos loss.dynamic_scale=two", r"loss\.dynamic_scale=two is not allowed: give one of True"),
     ("optimizer.lr=0.1 +optimizer.speed=3", r"optimizer\.speed: SGD takes no such setting"),
 ]  # fmt: skip
 
