@@ -90,6 +90,8 @@ def stored_choice(run: RunFolder, method: Method[RunConfig], scorer: str | None,
     if "_target_" in settings:
         require_trusted(settings["_target_"], f"{path}: scorer", trust)
     try:
-        return method.choose(chosen, settings)
+        choice = method.choose(chosen, settings)
+        choice.build()  # here the file is known that mistakes stand in
+        return choice
     except (TypeError, ValueError) as error:
         raise ValueError(f"{path}: scorer: {one_line(error)}") from None

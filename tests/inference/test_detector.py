@@ -202,3 +202,19 @@ def test_an_explanation_takes_the_nearest_training_clip(clip: Path) -> None:
     inside = np.fft.rfftfreq(len(samples), 1 / RATE) >= edges[2]
     mixed = np.fft.irfft(np.where(inside, normal, spectrum), len(samples))
     assert expected.score - run.score(mixed, 1, sample_rate=RATE).score == pytest.approx(found.carried[2], abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "answer"), [("n_neighbors", 1.5, "1.5 is not allowed"), ("n_neighbours", 2, "no such setting")]
+)
+def test_a_scorer_edited_by_hand(
+    evaluated: RunFolder, clip: Path, key: str, value: object, answer: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    manifest = evaluated.scores("cosine") / "manifest.json"
+    values = json.loads(manifest.read_text())
+    values["scorer"][key] = value
+    manifest.write_text(json.dumps(values))
+    assert cli(["score", RUN, str(clip)]) == 2
+    said = capsys.readouterr().err
+    assert f"scores/cosine/manifest.json: scorer: scorer.{key}" in said
+    assert answer in said
