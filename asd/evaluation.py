@@ -1,5 +1,6 @@
 """The composition root of evaluation: finished runs → features of pieces → scores → the table."""
 
+import os
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -116,7 +117,7 @@ def score_run(run: RunFolder, method: Method[RunConfig], choice: ScorerChoice, c
     """Scores all clips of a run's machine and keeps references, scores and manifest."""
     device = choose_device(config.accelerator)
     clips = open_clips(run, method, config)
-    extractor = method.extractor(load_checkpoint(run.checkpoint), choice.stride, device, config.precision)
+    extractor = method.extractor(load_checkpoint(run.checkpoint), choice, device, config.precision)
     if choice.keeps_references:
         refuse_other_references(run, choice, extractor)
     table, bank = clips.table, place(clips.bank, "auto", device, workers=0)
@@ -128,6 +129,7 @@ def score_run(run: RunFolder, method: Method[RunConfig], choice: ScorerChoice, c
         clips=clips.bank.fingerprint(table),
         order=table.path.tolist(),
         stride=choice.stride,
+        **({} if choice.bands is None else {"bands": choice.bands}),
         precision=name_of(extractor.precision),
         device=device.type,
         code=code_identity(method.components),
@@ -140,8 +142,9 @@ def score_run(run: RunFolder, method: Method[RunConfig], choice: ScorerChoice, c
     folder = run.scores(choice.name)
     files = {"scores.csv": folder / "scores.csv", "pieces.npz": folder / "pieces.npz"}
     if choice.keeps_references:
-        StoredReferences.of_clips(table, features).write(run.references)
-        files["../../references.npz"] = run.references
+        references = choice.references(run)
+        StoredReferences.of_clips(table, features).write(references)
+        files[Path(os.path.relpath(references, folder)).as_posix()] = references
     write_scores(files["scores.csv"], ScoreTable.of_clips(table, scores.clips))
     write_pieces(files["pieces.npz"], table, features, scores, with_embedding=choice.keeps_references)
     write_manifest(
@@ -158,14 +161,20 @@ def score_run(run: RunFolder, method: Method[RunConfig], choice: ScorerChoice, c
 def refuse_other_references(run: RunFolder, choice: ScorerChoice, extractor: Extractor) -> None:
     """Raises ValueError where another scorer's scores would lose the references that they were made from.
 
-    A run has one references.npz: all its scorers share the stride and the precision of the embeddings.
+    A run has one references.npz: all its scorers of embeddings share their stride and precision. A scorer of frequency
+    bands has a file of its own.
     """
+    if choice.bands is not None:
+        return
     ours = choice.stride, name_of(extractor.precision)
     for folder in sorted(run.scores(choice.name).parent.glob("*/")):
         manifest = read_manifest(folder / "manifest.json")
         if folder.name == choice.name or manifest is None:
             continue
-        theirs = scorer_settings(manifest, folder / "manifest.json").get("stride"), manifest.get("precision")
+        settings = scorer_settings(manifest, folder / "manifest.json")
+        if "bands" in settings:
+            continue
+        theirs = settings.get("stride"), manifest.get("precision")
         if theirs != ours:
             raise ValueError(
                 f"{folder} was made of embeddings with stride {theirs[0]} in {theirs[1]}, and {run.references} "

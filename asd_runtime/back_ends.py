@@ -51,6 +51,16 @@ def cosine(embeddings: NDArray[np.float32], state: State) -> PieceScores:
     return NeighbourSearch(references, settings, "section").score(unit_length(embeddings))
 
 
+def bands(embeddings: NDArray[np.float32], state: State) -> PieceScores:
+    """The mean of the cosine distances in each frequency band; nearest is the clip that is it in most bands."""
+    of_band = np.split(embeddings, len(state["unit"]), axis=1)
+    found = [cosine(band, {**state, "unit": unit}) for band, unit in zip(of_band, state["unit"], strict=True)]
+    nearest = np.stack([each.nearest for each in found], axis=1)
+    count = (nearest[:, :, None] == nearest[:, None, :]).sum(axis=2)
+    score = np.mean([each.score for each in found], axis=0)
+    return PieceScores(score, nearest[np.arange(len(nearest)), count.argmax(axis=1)])
+
+
 def euclidean(embeddings: NDArray[np.float32], state: State) -> PieceScores:
     """Mean distance to the K nearest references."""
     found = nearest_references(embeddings, state)
@@ -110,6 +120,7 @@ def without_clips(score: NDArray[np.float64]) -> PieceScores:
 
 
 FORMULAS: dict[str, Callable[[NDArray[np.float32], State], PieceScores]] = {
+    "bands": bands,
     "cosine": cosine,
     "euclidean": euclidean,
     "local-density": local_density,

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from asd.scoring.band_neighbours import BandNeighbours
 from asd.scoring.cosine import CosineNeighbours
 from asd.scoring.density import DensityScorer, LocalDensity, LocalOutlierFactor
 from asd.scoring.distributions import GaussianMixture, Mahalanobis, PcaResidual
@@ -65,6 +66,20 @@ def cosine(scorer: CosineNeighbours) -> Arrays:
         "unit": kept.unit.cpu().numpy(),
         "clip": kept.clip.cpu().numpy(),
         "is_source": kept.is_source.cpu().numpy(),
+        "k": np.array(settings.n_neighbors),
+        "by_domain": np.array(settings.references == "nearest"),
+    }
+
+
+def bands(scorer: BandNeighbours) -> Arrays:
+    """References of each band, of the domains that are searched."""
+    settings, kept = scorer.settings, scorer.references
+    if settings.references in ("source", "target"):
+        kept = [each.of(settings.references) for each in kept]
+    return {
+        "unit": torch.stack([each.unit for each in kept]).cpu().numpy(),
+        "clip": kept[0].clip.cpu().numpy(),
+        "is_source": kept[0].is_source.cpu().numpy(),
         "k": np.array(settings.n_neighbors),
         "by_domain": np.array(settings.references == "nearest"),
     }
@@ -145,6 +160,7 @@ def principal_plane(scorer: PcaResidual) -> Arrays:
 
 
 FORMULAS: dict[type[Scorer], tuple[str, Callable[[Any], Arrays]]] = {
+    BandNeighbours: ("bands", bands),
     CosineNeighbours: ("cosine", cosine),
     DomainNeighbours: ("cosine", domains),
     EuclideanNeighbours: ("euclidean", euclidean),

@@ -51,7 +51,7 @@ class QuickMethod:
         if len(section) != len(clips) or not len(clips):
             raise ValueError(f"{len(section)} sections for {len(clips)} clips: give one for each, and a clip or more")
         method, choice = self.method, self.method.own_scorer()
-        extractor = method.extractor({}, choice.stride, torch.device("cpu"), 32)
+        extractor = method.extractor({}, choice, torch.device("cpu"), 32)
         source, scores = np.full(len(clips), "source"), np.zeros(len(clips))
         table = ScoreTable(
             clip=np.array([name_of(clip, number) for number, clip in enumerate(clips)]),

@@ -33,7 +33,7 @@ class RunDetector(Detector):
     def __init__(
         self, run: RunFolder, method: Method[RunConfig], sections: list[int], extractor: Extractor, choice: ScorerChoice
     ) -> None:
-        references = read_references(run.references) if choice.keeps_references else None
+        references = read_references(choice.references(run)) if choice.keeps_references else None
         table = read_scores(run.scores(choice.name) / "scores.csv")
         super().__init__(run.machine, method, sections, extractor, choice, references, table.select(table.is_train))
         self.run = run
@@ -67,7 +67,7 @@ def load_detector(
     method = build_method(config_of(run, trust))
     choice = stored_choice(run, method, scorer, trust)
     checkpoint = load_checkpoint(run.checkpoint)
-    extractor = method.extractor(checkpoint, choice.stride, torch.device(device), 32)
+    extractor = method.extractor(checkpoint, choice, torch.device(device), 32)
     return RunDetector(run, method, checkpoint["asd"]["sections"], extractor, choice)
 
 

@@ -26,7 +26,7 @@ from asd.config.instantiate import find_code, instantiate
 from asd.config.messages import Says
 from asd.config.schema import BackboneComponent, MixupConfig, RunConfig, SpeedConfig
 from asd.data.clips import ClipTable
-from asd.methods.method import Extractor, Method
+from asd.methods.method import Extractor, Method, ScorerChoice
 
 if TYPE_CHECKING:
     import torch
@@ -292,18 +292,19 @@ class ArcFaceMethod(Method[ArcFaceConfig]):
         return SgdSettings.of({**config.optimizer.plain(), "fused": is_long})
 
     def extractor(
-        self, checkpoint: Mapping[str, Any], stride: int, device: torch.device, precision: str | int
+        self, checkpoint: Mapping[str, Any], choice: ScorerChoice, device: torch.device, precision: str | int
     ) -> Extractor:
-        """The backbone, which gives unit embeddings of pieces."""
+        """The backbone, which gives unit embeddings of pieces, or the vectors of their frequency bands."""
         from asd.models.embedder import Embedder
+        from asd.models.frequency_bands import FrequencyBands
         from asd.runs.checkpoint import load_part
 
         backbone, _ = self.backbone(is_trained=True)
         load_part(checkpoint, "backbone", backbone)
         return Embedder.of_network(
-            backbone,
+            backbone if choice.bands is None else FrequencyBands(backbone, choice.bands),
             self.input,
-            stride=stride,
+            stride=choice.stride,
             device=device,
             precision=precision,
             channels_last=self.config.channels_last,

@@ -37,13 +37,13 @@ class AutoencoderMethod(WindowMethod[WindowConfig]):
         return self.choose("mean_squared_error", {})
 
     def extractor(
-        self, checkpoint: Mapping[str, Any], stride: int, device: torch.device, precision: str | int
+        self, checkpoint: Mapping[str, Any], choice: ScorerChoice, device: torch.device, precision: str | int
     ) -> Extractor:
         """In float64, which costs little here and repeats on any device."""
         import torch
 
         network = self.trained(checkpoint).double().to(device)
-        return ReconstructionErrors(network, self.config.input, stride, device, torch.float64)
+        return ReconstructionErrors(network, self.config.input, choice.stride, device, torch.float64)
 
 
 def reconstruction_losses(network: nn.Module, batch: WindowBatch) -> dict[str, Tensor]:

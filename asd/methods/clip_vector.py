@@ -99,7 +99,7 @@ class ClipVectorMethod(Method[AnyClipVectorConfig]):
         return self.choose(config.scorer_name, {"_target_": config.scorer.target, **own})
 
     def extractor(
-        self, checkpoint: Mapping[str, Any], stride: int, device: torch.device, precision: str | int
+        self, checkpoint: Mapping[str, Any], choice: ScorerChoice, device: torch.device, precision: str | int
     ) -> ClipVectors:
         """The vectors, on the CPU."""
         return ClipVectors(self.vector())

@@ -66,6 +66,8 @@ class ScorerChoice:
         component: The scorer; its arguments but for `stride`.
         arguments: What two scorers of one name must agree in, as the manifest of the scores keeps it.
         stride: From one piece of a clip to the next.
+        bands: Frequency bands of the network's last feature map that the scorer sees instead of embeddings; None:
+            embeddings.
         keeps_references: Whether the training pieces are kept, with which any recording can be scored.
     """
 
@@ -74,6 +76,11 @@ class ScorerChoice:
     arguments: dict[str, Any]
     stride: int
     keeps_references: bool
+    bands: int | None = None
+
+    def references(self, run: RunFolder) -> Path:
+        """Where the training pieces of a run are: in a file of the scorer's own where it sees other features."""
+        return run.references if self.bands is None else run.scores(self.name) / "references.npz"
 
     def build(self) -> Scorer:
         """A scorer that has learned nothing yet."""
@@ -210,17 +217,17 @@ class Method(ABC, Generic[AnyConfig]):
         built = {key: value for key, value in arguments.items() if key not in ("_target_", *STRIDES)}
         stride = next((int(arguments[key]) for key in STRIDES if key in arguments), 1)
         component = Component.of({"_target_": target, **built})
-        return ScorerChoice(name, component, arguments, stride, self.KEEPS_REFERENCES)
+        return ScorerChoice(name, component, arguments, stride, self.KEEPS_REFERENCES, built.get("bands"))
 
     @abstractmethod
     def extractor(
-        self, checkpoint: Mapping[str, Any], stride: int, device: torch.device, precision: str | int
+        self, checkpoint: Mapping[str, Any], choice: ScorerChoice, device: torch.device, precision: str | int
     ) -> Extractor:
         """The trained network of a checkpoint.
 
         Args:
             checkpoint: As `runs/checkpoint` loads it.
-            stride: From one piece of a clip to the next.
+            choice: The scorer: its stride, and whether it sees frequency bands.
             device: Where to compute.
             precision: 32, bf16 or auto.
         """

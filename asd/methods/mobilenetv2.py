@@ -63,13 +63,13 @@ class MobileNetV2Method(WindowMethod[MobileNetV2Config]):
         return self.choose(f"log_odds-{odds.formula}-hop{odds.hop}", odds.plain())
 
     def extractor(
-        self, checkpoint: Mapping[str, Any], stride: int, device: torch.device, precision: str | int
+        self, checkpoint: Mapping[str, Any], choice: ScorerChoice, device: torch.device, precision: str | int
     ) -> Extractor:
         """In float32, as the organisers'."""
         import torch
 
         network = self.trained(checkpoint).to(device)
-        return SectionProbabilities(network, self.config.input, stride, device, torch.float32)
+        return SectionProbabilities(network, self.config.input, choice.stride, device, torch.float32)
 
 
 def section_losses(network: nn.Module, batch: WindowBatch) -> dict[str, Tensor]:

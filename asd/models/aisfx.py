@@ -55,6 +55,11 @@ class Aisfx(Backbone):
         if pretrained:
             self.network.load_state_dict(read_weights(checkpoint_path()))
 
+    def feature_map(self, pieces: Tensor) -> Tensor:
+        """The last block's output, (pieces, 512, bins / 8, frames / 8)."""
+        found: Tensor = self.network.feature_map(pieces)  # type: ignore[operator]
+        return found
+
 
 class Network(nn.Module):
     """The layers, named as in the checkpoint."""
@@ -67,9 +72,13 @@ class Network(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(pieces, 1, bins, frames) to (pieces, 512)."""
+        return self.feature_map(x).mean(dim=2).amax(dim=2)
+
+    def feature_map(self, x: Tensor) -> Tensor:
+        """(pieces, 1, bins, frames) to (pieces, 512, bins / 8, frames / 8)."""
         for number in range(1, N_BLOCKS + 1):
             x = getattr(self, f"block{number}")(x)
-        return x.mean(dim=2).amax(dim=2)
+        return x
 
 
 class Block(nn.Module):

@@ -62,6 +62,30 @@ class Backbone(nn.Module):
             )
         return self.network(pieces)
 
+    def feature_map(self, pieces: Tensor) -> Tensor:
+        """The output of the last block, before anything is pooled: for scorers that look at frequency bands.
+
+        Args:
+            pieces: (pieces, 1, bins, frames).
+
+        Returns:
+            (pieces, channels, rows, columns), the rows from low to high frequencies.
+
+        Raises:
+            ValueError: The network is no sequence of convolutions; a subclass says how its map is made.
+        """
+        if type(self.network) is not nn.Sequential:
+            raise ValueError(
+                f"{type(self).__name__} has no feature map whose rows are frequency bands: take another scorer than "
+                "bands, or a convolutional backbone"
+            )
+        last = self.last_block.partition(".")[0]
+        for name, part in self.network.named_children():
+            pieces = part(pieces)
+            if name == last:
+                break
+        return pieces
+
 
 def named_parts(network: nn.Module, prefix: str = "") -> Iterator[tuple[str, nn.Module]]:
     """Yields the children that hold weights or statistics; plain Sequentials are opened.

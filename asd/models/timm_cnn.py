@@ -5,7 +5,7 @@ from typing import Any
 
 import timm
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from asd.models.backbone import Backbone, check_sizes, named_parts
 
@@ -40,6 +40,20 @@ class TimmCnn(Backbone):
             embedding_dim=embedding_dim,
         )
         check_shape(model, self)
+
+    def feature_map(self, pieces: Tensor) -> Tensor:
+        """What timm calls the features: the last block's output, of EfficientNet with the convolution behind it.
+
+        Raises:
+            ValueError: They are no map of channels, rows and columns, such as those of a transformer.
+        """
+        found: Tensor = self.network.forward_features(pieces)  # type: ignore[operator]
+        if found.ndim != 4 or found.shape[1] != self.network.num_features:
+            raise ValueError(
+                f"the features of timm's network are {tuple(found.shape)}, no (pieces, channels, rows, columns): "
+                "take another scorer than bands, or a convolutional backbone"
+            )
+        return found
 
 
 def create(model: str, embedding_dim: int, options: dict[str, Any]) -> nn.Module:

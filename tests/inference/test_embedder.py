@@ -32,7 +32,7 @@ CHOICE = ScorerChoice("cosine", COSINE, SETTINGS, stride=16, keeps_references=Tr
 
 def fast_embedder(run: RunFolder, precision: str | int = 32) -> Embedder:
     """The network of a run as evaluate.py has it."""
-    found = build_method(config_of(run)).extractor(load_checkpoint(run.checkpoint), 16, CPU, precision)
+    found = build_method(config_of(run)).extractor(load_checkpoint(run.checkpoint), CHOICE, CPU, precision)
     assert isinstance(found, Embedder)
     return found
 

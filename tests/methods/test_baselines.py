@@ -348,7 +348,7 @@ def test_a_section_without_training_clips_is_named(finished: Finished) -> None:
     run = finished("mobilenetv2")
     method = build_method(config_of(run))
     choice = method.choose(SCORES["mobilenetv2"], {"formula": "official_2021", "hop": 1})
-    extractor = method.extractor(load_checkpoint(run.checkpoint), choice.stride, torch.device("cpu"), 32)
+    extractor = method.extractor(load_checkpoint(run.checkpoint), choice, torch.device("cpu"), 32)
     table = scan_machine(Path("data"), "fan")
     bank = WaveformBank.from_arrays([np.zeros(48_000, np.int16)] * len(table))
     features = list(extractor.extract(bank))
