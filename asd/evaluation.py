@@ -52,6 +52,7 @@ def evaluate(config: EvaluateConfig) -> None:
             continue
         method = build_method(config_of(run, config.trust))
         choice = method.scorer(config)
+        choice.build()  # mistakes in its settings are answered before a clip is read
         if is_scored(run, choice, config):
             say(f"{run.path} is scored already")
         else:

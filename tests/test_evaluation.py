@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -287,3 +288,12 @@ def test_a_checkpoint_runs_no_code(evaluated: RunFolder) -> None:
     with pytest.raises(ValueError, match=r"evil\.ckpt cannot be loaded"):
         load_checkpoint(Path("evil.ckpt"))
     assert not Path("executed").exists()
+
+
+@pytest.mark.parametrize("mistake", [("scorer=lof", "scorer.n_neighbors=0"), ("scorer=bands", "scorer.bands=two")])
+def test_a_scorer_of_wrong_settings_is_answered_before_clips_are_read(
+    trained: RunFolder, job: Job, mistake: tuple[str, ...]
+) -> None:
+    shutil.rmtree("data")
+    with pytest.raises(ValueError, match=mistake[-1].partition("=")[0]):
+        evaluate(job("evaluate", *mistake))
