@@ -52,7 +52,7 @@ def instantiate(component: Component, key: str, **offered: Any) -> Any:
         ValueError: It cannot be imported, or does not take these arguments.
     """
     code = find_code(component, key)
-    if component.target.startswith(f"{PACKAGE}."):
+    if component.target.startswith(f"{PACKAGE}.") and (isinstance(code, type) or inspect.isfunction(code)):
         check_types(component, code, key)
     arguments = component.arguments
     takes = parameters(code)
