@@ -192,7 +192,6 @@ OF_CODE = [
     ("+callbacks.mine._target_=mine.Callback", r"callbacks\.mine\._target_=mine\.Callback cannot be imported"),
     ("+callbacks.mine._target_=torch.nn.Identity", r"callbacks\.mine: Identity is not a callback of Lightning's"),
     ("loss=subcluster_adacos loss.sub_clusters=1.5", r"loss\.sub_clusters=1\.5 is not allowed: give a whole number"),
-    ("loss=subcluster_adacos loss.dynamic_scale=two", r"loss\.dynamic_scale=two is not allowed: give one of True"),
     ("optimizer.lr=0.1 +optimizer.speed=3", r"optimizer\.speed: SGD takes no such setting"),
 ]  # fmt: skip
 

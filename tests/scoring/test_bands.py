@@ -151,6 +151,8 @@ def test_networks_without_a_map_say_so() -> None:
         FrequencyBands(transformer.eval(), 4)(torch.zeros(1, 1, 224, 224))
 
 
+@pytest.mark.ci
+@pytest.mark.slow
 def test_beside_other_scorers_of_a_run(evaluated: RunFolder, job: Job) -> None:
     """Bands have references of their own; cosine's stay, scores of both can be asked for, exported and repeated."""
     before = evaluated.references.read_bytes()

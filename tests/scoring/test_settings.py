@@ -33,15 +33,15 @@ def test_the_files_are_right(file: str) -> None:
     assert isinstance(build(file), Scorer)
 
 
-@pytest.mark.parametrize("value", ["two", [1], math.nan, -1, None], ids=repr)
 @pytest.mark.parametrize(("file", "key"), SETTINGS)
-def test_another_type_is_refused(file: str, key: str, value: Any) -> None:
-    with pytest.raises(ValueError, match=key):
-        build(file, **{key: value})
+def test_another_type_is_refused(file: str, key: str) -> None:
+    for value in ("two", [1], math.nan, -1, None):
+        with pytest.raises(ValueError, match=key):
+            build(file, **{key: value})
 
 
 @pytest.mark.parametrize(("file", "key"), [each for each in SETTINGS if each[1].startswith(("n_", "max_", "seed"))])
-@pytest.mark.parametrize("value", [1.5, True])
-def test_what_is_counted_is_a_whole_number(file: str, key: str, value: Any) -> None:
-    with pytest.raises(ValueError, match=rf"scorer\.{key}={value} is not allowed: give a whole number"):
-        build(file, **{key: value})
+def test_what_is_counted_is_a_whole_number(file: str, key: str) -> None:
+    for value in (1.5, True):
+        with pytest.raises(ValueError, match=rf"scorer\.{key}={value} is not allowed: give a whole number"):
+            build(file, **{key: value})
