@@ -130,7 +130,7 @@ def score_run(run: RunFolder, method: Method[RunConfig], choice: ScorerChoice, c
         clips=clips.bank.fingerprint(table),
         order=table.path.tolist(),
         stride=choice.stride,
-        **({} if choice.bands is None else {"bands": choice.bands}),
+        bands=choice.bands,
         precision=name_of(extractor.precision),
         device=device.type,
         code=code_identity(method.components),

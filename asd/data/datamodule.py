@@ -131,16 +131,6 @@ def worker_context(workers: int) -> str | None:
     return "fork" if workers and sys.platform == "linux" else None
 
 
-def begin_worker(parent: int, number: int) -> None:
-    """The first thing that a worker does.
-
-    Args:
-        parent: Process that trains.
-        number: Which worker.
-    """
-    leave_with(parent)
-
-
 def workers_that_fit(steps: Dataset[Any], step: int, workers: int) -> int:
     """As many workers as asked for, or none where their batches would not fit into shared memory, which is said.
 
@@ -195,7 +185,7 @@ class StepDataModule(pl.LightningDataModule):
             prefetch_factor=PREFETCHED if workers else None,
             timeout=LONGEST_WAIT if workers else 0,
             multiprocessing_context=worker_context(workers),
-            worker_init_fn=partial(begin_worker, os.getpid()),
+            worker_init_fn=partial(leave_with, os.getpid()),
             pin_memory=pin_memory and trains_on_gpu(self.trainer),
         )
 

@@ -14,6 +14,7 @@ from asd.scoring.distributions import GaussianMixture, Mahalanobis, PcaResidual
 from asd.scoring.domain_neighbours import DomainNeighbours
 from asd.scoring.euclidean import EuclideanNeighbours
 from asd.scoring.fusion import Fusion
+from asd.scoring.neighbours import References, ScorerSettings
 from asd.scoring.scorer import NO_REFERENCE, Scorer
 from asd_runtime.model_file import BackEndScoring
 
@@ -59,7 +60,11 @@ def formula_of(scorer: Scorer) -> tuple[str, Callable[[Any], Arrays]]:
 
 def cosine(scorer: CosineNeighbours) -> Arrays:
     """References of the domains that are searched."""
-    kept, settings = scorer.references, scorer.settings
+    return searched(scorer.references, scorer.settings)
+
+
+def searched(kept: References, settings: ScorerSettings) -> Arrays:
+    """References of the domains that are searched, and how."""
     if settings.references in ("source", "target"):
         kept = kept.of(settings.references)
     return {
@@ -72,17 +77,9 @@ def cosine(scorer: CosineNeighbours) -> Arrays:
 
 
 def bands(scorer: BandNeighbours) -> Arrays:
-    """References of each band, of the domains that are searched."""
-    settings, kept = scorer.settings, scorer.references
-    if settings.references in ("source", "target"):
-        kept = [each.of(settings.references) for each in kept]
-    return {
-        "unit": torch.stack([each.unit for each in kept]).cpu().numpy(),
-        "clip": kept[0].clip.cpu().numpy(),
-        "is_source": kept[0].is_source.cpu().numpy(),
-        "k": np.array(settings.n_neighbors),
-        "by_domain": np.array(settings.references == "nearest"),
-    }
+    """As of cosine, but the references of each band: (bands, references, channels)."""
+    of_band = [searched(references, scorer.settings) for references in scorer.references]
+    return {**of_band[0], "unit": np.stack([arrays["unit"] for arrays in of_band])}
 
 
 def domains(scorer: DomainNeighbours) -> Arrays:

@@ -31,7 +31,7 @@ class FeatureStore:
     @classmethod
     def of_run(cls, run: RunFolder, cache: Path, **identity: Any) -> "FeatureStore":
         """The store of a run; features of frequency bands do not take the place of embeddings."""
-        name = "-".join(run.path.absolute().parts[-4:]) + ("-bands" if "bands" in identity else "")
+        name = "-".join(run.path.absolute().parts[-4:]) + ("-bands" if identity.get("bands") else "")
         return cls(cache / "features" / f"{name}.npz", identity)
 
     def get(self, compute: Callable[[], Iterable[Tensor]], *, anew: bool = False) -> list[Tensor]:

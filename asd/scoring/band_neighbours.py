@@ -51,7 +51,8 @@ class BandNeighbours(Scorer):
             raise ValueError(f"scorer.bands={bands}: give 1 or more")
         self.bands = bands
         self.settings = ScorerSettings(n_neighbors, aggregation, references)
-        self.references: list[References] = []
+        self.section: str
+        self.references: list[References]
 
     def fit(self, train: ClipPieces) -> None:
         """Keeps the training pieces of each band.
@@ -63,6 +64,7 @@ class BandNeighbours(Scorer):
 
     def keep(self, section: str, vectors: Tensor, clip: NDArray[np.int64], is_source: NDArray[np.bool_]) -> None:
         """Takes the unit vectors (bands, pieces, channels) of the training pieces, the clip and domain of each."""
+        self.section = section
         self.references = [
             References.from_arrays(f"{section}, band {number}", band, clip, is_source)
             for number, band in enumerate(vectors)
@@ -98,7 +100,7 @@ class BandNeighbours(Scorer):
         """The training pieces."""
         first = self.references[0]
         return {
-            "section": np.array(first.section.rpartition(", band ")[0]),
+            "section": np.array(self.section),
             "unit": torch.stack([each.unit for each in self.references]).cpu().numpy(),
             "clip": first.clip.cpu().numpy(),
             "is_source": first.is_source.cpu().numpy(),

@@ -1,7 +1,8 @@
 """The contract of a scorer: fitted to the training pieces of one section, it says how far other pieces lie from them.
 
 A scorer of your own is a subclass with `fit`, `score_pieces`, `state` and `load_state`, named by `scorer._target_`
-(docs/extend.md). It sees embeddings alone, never sound, labels or test clips.
+(docs/extend.md). It sees embeddings alone, never sound, labels or test clips; one that is set `bands` sees the vectors
+of that many frequency bands instead (asd/models/frequency_bands.py).
 """
 
 from abc import ABC, abstractmethod

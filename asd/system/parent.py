@@ -34,7 +34,7 @@ def follow_parent() -> None:
         threading.Thread(target=leave_after, args=(parent.sentinel,), daemon=True, name="parent").start()
 
 
-def leave_with(parent: int) -> None:
+def leave_with(parent: int, number: int) -> None:
     """Makes a forked worker end with its parent: also where that ended before the worker had its first turn.
 
     A worker of `torch` remembers whoever its parent is when it begins, and waits for the end of that one: of a worker
@@ -42,6 +42,7 @@ def leave_with(parent: int) -> None:
 
     Args:
         parent: Process that forks, by its own word.
+        number: Of the worker; each does the same.
     """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
