@@ -14,8 +14,8 @@ import pytest
 import soundfile
 import yaml
 
-from asd.cli import build_parser
 from asd.cli import main as cli
+from asd.cli.parser import build_parser
 from asd.cli.reference import reference
 from asd.config import compose
 from asd.config.compose import plan, sweep_jobs

@@ -3,7 +3,7 @@
 import argparse
 from collections.abc import Iterator
 
-from asd.cli import build_parser
+from asd.cli.parser import build_parser
 
 HEAD = """# Command line
 

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from asd.cli import build_parser, main
+from asd.cli import main
+from asd.cli.parser import build_parser
 from asd.data.clips import MACHINES
 
 
