@@ -52,6 +52,20 @@ def test_ctrl_c_in_a_command(tmp_path: Path) -> None:
     assert (ended.returncode, ended.stderr) == (130, "")
 
 
+def test_ctrl_c_before_the_options_are_read(tmp_path: Path) -> None:
+    """The parser is the first import that takes time; here it takes for ever."""
+    (tmp_path / "argparse.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n")
+    ended = subprocess.run(
+        [sys.executable, "-c", "import sys\nfrom asd.cli import main\nsys.exit(main(['status']))"],
+        cwd=tmp_path,
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (ended.returncode, ended.stderr) == (130, "")
+
+
 def test_a_terminal_that_is_not_utf8_gets_escapes(tmp_path: Path) -> None:
     code = (
         "import sys\nfrom asd.system.entry import begin\nbegin()\n"
