@@ -125,7 +125,7 @@ def of_ensembles(grid: str) -> list[Measurement]:
         Measurement(
             ", ".join(results.data),
             machine,
-            f"{grid}/{system.name}" + (f" ({system.note})" if system.note else ""),
+            f"{grid}/{system.name}" + (f" ({note})" if (note := system.notes.get(machine)) else ""),
             "",
             system.of_machine(machine),
             results.rules[machine],

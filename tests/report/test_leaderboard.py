@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 
 from asd.cli import main
-from asd.report.leaderboard import BEGIN, END, Measurement, leaderboard, write_between
-from asd.report.results import read_results
+from asd.report.leaderboard import BEGIN, END, Measurement, leaderboard, of_ensembles, write_between
+from asd.report.results import Results, System, as_json, read_results
 from asd.runs.folder import RunFolder
 from asd.runs.manifest import read_manifest
 from asd.scoring.metrics import MetricRow
+from asd.system.files import write_json
 
 
 def measured(system: str, auc: float, *, seed: int = 0, scorer: str = "cosine", **facts: Any) -> Measurement:
@@ -44,6 +45,17 @@ def test_the_best_stands_first_and_scorers_apart() -> None:
     found = [measured("bad", 0.6), measured("good", 0.9), measured("good", 0.8, scorer="lof")]
     order = [["good", "cosine"], ["good", "lof"], ["bad", "cosine"]]
     assert [line[:2] for line in lines_of(leaderboard(found))[2:]] == order
+
+
+def test_an_ensembles_line_says_what_it_is_made_of_on_its_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    rows = [MetricRow(machine, 0, "source", 5, 5, 0.7, 0.6) for machine in ("fan", "pump")]
+    system = System("submission4", "ensemble", rows, {"fan": "all 2", "pump": "all 6"})
+    results = Results(["mine"], {"fan": "2021", "pump": "2021"}, {}, [system], [])
+    write_json(Path("outputs/grid/results/results.json"), as_json(results))
+    assert [one.system for one in of_ensembles("grid")] == ["grid/submission4 (all 2)", "grid/submission4 (all 6)"]
 
 
 @pytest.mark.ci

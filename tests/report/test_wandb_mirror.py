@@ -153,6 +153,8 @@ def test_a_training_goes_on_whatever_wandb_does(
     assert f"W&B failed ({error}): going on without it. {run.metrics} has everything: asd wandb sync" in said
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_a_disabled_wandb_leaves_nothing_and_names_no_folder(
     workplace: Path, job: Job, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

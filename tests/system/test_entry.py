@@ -130,6 +130,8 @@ def test_workers_of_the_simulator_end_with_their_parent(number: int, tmp_path: P
         time.sleep(0.05)
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 @pytest.mark.skipif(sys.platform != "linux", reason="workers are forked on Linux")
 def test_a_worker_whose_parent_was_killed_before_its_first_turn_ends(tmp_path: Path) -> None:
     """On a busy machine a worker that no step waits for begins late: it must not take its next parent for its own."""
