@@ -16,8 +16,9 @@ def leaderboard(options: argparse.Namespace) -> int:
     """Tables of every finished run with each of its scorers, by data set and machine: mean ± deviation over seeds."""
     from asd.report.leaderboard import leaderboard as tables_of
     from asd.report.leaderboard import measurements, write_between
+    from asd.runs.folder import grid_names
 
-    tables = tables_of(one for grid in options.grids for one in measurements(Path(grid).name))
+    tables = tables_of(one for grid in grid_names(options.grids) for one in measurements(grid))
     if options.output is None:
         print(tables)
     else:

@@ -4,11 +4,10 @@ import argparse
 import json
 import time
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 from asd.config.messages import nearest
-from asd.runs.folder import OUTPUTS
+from asd.runs.folder import OUTPUTS, grid_names
 from asd.runs.overview import RunState, find_statuses, summary, survey, table
 
 CLEAR = "\033[H\033[J"
@@ -50,10 +49,10 @@ def names(grids: list[str]) -> list[str]:
     Raises:
         ValueError: There is no such grid.
     """
+    asked = grid_names(grids)
     known = sorted(path.name for path in OUTPUTS.glob("[!.]*") if path.is_dir())
     if not known:
         raise ValueError(f"no run in {OUTPUTS.absolute()}: train.py makes runs")
-    asked = [Path(grid).name for grid in grids]
     for name in asked:
         if name not in known:
             raise ValueError(f"no grid {OUTPUTS / name}.{nearest(name, known)}")

@@ -143,6 +143,22 @@ def results(name: str) -> RunFolder:
     return RunFolder(OUTPUTS / name / "results")
 
 
+def grid_names(typed: Iterable[str]) -> list[str]:
+    """The names of grids that were typed as NAME or outputs/NAME, each once.
+
+    Raises:
+        ValueError: A path leads somewhere else: its last part may be the name of another grid here.
+    """
+    names = []
+    for text in typed:
+        path = Path(text)
+        here = len(path.parts) == 1 or path.absolute().parent.resolve() == OUTPUTS.resolve()
+        if not here or path.name in ("", ".."):
+            raise ValueError(f"{text} is no grid in {OUTPUTS.absolute()}: go to the folder that holds its {OUTPUTS}")
+        names.append(path.name)
+    return list(dict.fromkeys(names))
+
+
 def find_runs(name: str, machines: Iterable[str] | None = None) -> list[RunFolder]:
     """The runs of machines under a name, sorted by machine and system; those of some machines only, if given."""
     wanted = None if machines is None else set(machines)

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from asd.cli import main
 from asd.config.compose import plan
-from asd.runs.folder import RunFolder, find_runs
+from asd.runs.folder import RunFolder, find_runs, grid_names
 from asd.runs.manifest import (
     commit,
     differences,
@@ -199,3 +200,14 @@ def test_a_line_that_a_crash_cut_short_is_no_record(tmp_path: Path) -> None:
     assert read_record(run) == [line]
     assert list(read_record(run)[0]) == list(line)
     assert to_csv(read_record(run)) == "epoch,loss,step,seconds\n0,2.0,5,1\n"
+
+
+def test_a_grid_is_named_by_its_folder_here_and_counted_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert grid_names(["a", "outputs/a/", str(tmp_path / "outputs/b"), "./outputs/a"]) == ["a", "b"]
+    for command in ("status", "leaderboard"):
+        for elsewhere in ("/other/outputs/a", "../outputs/a", "outputs/a/fan", "..", "."):
+            assert main([command, elsewhere]) == 1
+            assert f"{elsewhere} is no grid in {tmp_path}/outputs: go to" in capsys.readouterr().err
