@@ -16,6 +16,7 @@ from asd.runs.record import read_record
 from asd.runs.recorded import RecordedConfig
 from asd.scoring.metrics import MetricRow, Rule, machine_row, official_score
 from asd.system.files import write_text
+from asd.system.reading import read_text
 
 BEGIN, END = "<!-- asd leaderboard: begin -->", "<!-- asd leaderboard: end -->"
 HEAD = (
@@ -192,7 +193,7 @@ def write_between(path: Path, table: str) -> None:
     Raises:
         ValueError: There is a document without the marks.
     """
-    text = path.read_text(encoding="utf-8") if path.exists() else f"{BEGIN}\n{END}\n"
+    text = read_text(path) if path.exists() else f"{BEGIN}\n{END}\n"
     before, begin, rest = text.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not (begin and end):

@@ -96,3 +96,14 @@ def test_only_the_marked_part_of_a_document_is_replaced(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="put a line"):
         write_between(path, "third")
     assert path.read_text() == "no marks"
+
+
+def test_the_rest_of_a_document_keeps_its_bytes_or_is_refused_by_name(tmp_path: Path) -> None:
+    path = tmp_path / "board.md"
+    path.write_bytes(f"before\r\n{BEGIN}\r\n{END}\r\nafter\r\n".encode())
+    write_between(path, "table")
+    assert path.read_bytes() == f"before\r\n{BEGIN}\n\ntable\n\n{END}\r\nafter\r\n".encode()
+    path.write_bytes(latin := f"caf\xe9 {BEGIN} {END}".encode("latin-1"))
+    with pytest.raises(ValueError, match=r"board\.md: invalid UTF-8"):
+        write_between(path, "table")
+    assert path.read_bytes() == latin
