@@ -36,8 +36,6 @@ Word = Annotated[
     StringConstraints(pattern=WORD_PATTERN),
     Says("up to 100 letters, digits and _ . + = -, no dot in front"),  # it names a folder
 ]
-Momentum = Annotated[float, Ge(0.0), Le(1.0)]
-Epsilon = Annotated[float, Ge(1e-12), Le(1.0)]
 
 
 def checked_path(value: Any) -> Any:

@@ -6,7 +6,7 @@ What belongs to one method alone stands in that method's file (asd/methods), as 
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from annotated_types import Ge, Gt, Le, MinLen
+from annotated_types import Ge, Le, MinLen
 from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
 from asd.config.components import (
@@ -308,6 +308,3 @@ class MixupConfig(Settings):
                 f"mixup.weight=[{low:g},{high:g}]: the first must not be above the second; give [{high:g},{low:g}]"
             )
         return self
-
-
-Positive = Annotated[float, Gt(0.0)]

@@ -7,7 +7,6 @@ from typing import Literal
 TRAINING = ("train", "finetune")
 EVALUATE = ("evaluate",)
 ENSEMBLE = ("ensemble",)
-JOB_TYPES = (*TRAINING, *EVALUATE, *ENSEMBLE)
 
 Kind = Literal["curve", "figure", "table", "image"]
 
