@@ -440,11 +440,7 @@ def finish(
     others |= write_skipped(run.path, skipped)
     write_manifest(
         run.manifest,
-        {
-            "config.yaml": run.config,
-            "checkpoints/last.ckpt": run.checkpoint,
-            **others,
-        },
+        {"config.yaml": run.config, "checkpoints/last.ckpt": run.checkpoint, **others},
         data=config.data.fingerprint,
         notes=list(notes),
         frozen=network.frozen,

@@ -152,11 +152,7 @@ def scorable(clips: TestClips, rule: Rule) -> tuple[list[Group], list[Group]]:
 
 
 def section_rows(
-    machine: str,
-    clips: TestClips,
-    *,
-    rule: Rule,
-    only: Collection[Group] | None = None,
+    machine: str, clips: TestClips, *, rule: Rule, only: Collection[Group] | None = None
 ) -> list[MetricRow]:
     """Metrics of one machine, one row per section and domain (rule 2022: a third row, `both`, has the pAUC).
 

@@ -158,10 +158,7 @@ def draw_machine(
         found["roc"] = draw(f"{slug(machine)}-roc", roc_of_machine(curves, rule))
     if projection:
         table = scored[0].table
-        found["map"] = draw(
-            f"{slug(machine)}-map",
-            embedding_map(projection.tsne, projection.rows, table, "t-SNE"),
-        )
+        found["map"] = draw(f"{slug(machine)}-map", embedding_map(projection.tsne, projection.rows, table, "t-SNE"))
     return found
 
 
