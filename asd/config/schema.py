@@ -130,10 +130,13 @@ class SaveConfig(Settings):
     every_n_steps: Count | None = Field(description="null: not by the number of steps")
 
 
+FREEZE_STRATEGIES = ("until_last_block", "backbone", "arcface")  # models/freezing says what they are
+
+
 class FreezeConfig(Settings):
     """What does not learn in phase 2."""
 
-    parts: list[Word] = Field(description="strategies (until_last_block, backbone, arcface) and names of parts")
+    parts: list[Word] = Field(description=f"strategies ({', '.join(FREEZE_STRATEGIES)}) and names of parts")
 
 
 class DeviceSpeed(Settings):
