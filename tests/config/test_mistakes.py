@@ -188,7 +188,7 @@ OF_CODE = [
     ("backbone=resnet50 backbone.model=resnet5O", r"resnet5O: not a network of timm.*resnet50"),
     ("backbone._target_=os.system", r"backbone: os\.system|backbone.*os\.system"),
     ("+callbacks.mine._target_=mine.Callback", r"callbacks\.mine\._target_=mine\.Callback cannot be imported"),
-    ("+callbacks.mine._target_=torch.nn.Identity", r"callbacks\.mine: Identity is not a callback of Lightning's"),
+    ("+callbacks.off=null +callbacks.mine._target_=torch.nn.Identity", r"callbacks\.mine: Identity is not a callback"),
     ("loss=subcluster_adacos loss.sub_clusters=1.5", r"loss\.sub_clusters=1\.5 is not allowed: give a whole number"),
     ("optimizer.lr=0.1 +optimizer.speed=3", r"optimizer\.speed: SGD takes no such setting"),
 ]  # fmt: skip
