@@ -18,9 +18,7 @@ from asd.runs.ranks import hold_together
 @script("finetune")
 def main(config: RunConfig) -> None:
     """Fine-tunes the run that the configuration describes, or says that it is finished."""
-    with hold_together(
-        RunFolder(config.folder())
-    ) as lock:  # before torch is imported: a second start is refused at once
+    with hold_together(RunFolder(config.folder())) as lock:  # before torch: a second start is refused at once
         from asd.experiment import train
 
         train(config, lock)

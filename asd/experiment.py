@@ -28,13 +28,13 @@ from asd.launch.preconditions import find_phase1
 from asd.methods.method import Method, build_method, config_of, targets_in
 from asd.models.module import TrainingModule
 from asd.models.sync_batchnorm import synchronise
-from asd.report.summary import summary_table
 from asd.runs.checkpoint import Kept, load_checkpoint, newest_checkpoint, weights_digest
 from asd.runs.classes import read_classes, write_classes
 from asd.runs.excluded import keep_skipped, write_skipped
 from asd.runs.folder import RunFolder
 from asd.runs.lock import HeldError, Lock, holder_of
 from asd.runs.manifest import is_done, read_manifest, refuse_other, refuse_other_network, write_manifest
+from asd.runs.overview import summary_table
 from asd.runs.ranks import Follower, hold_together, rank
 from asd.runs.record import last_line
 from asd.runs.status import State, write_status
@@ -217,7 +217,9 @@ def fit(
     if rank() == 0:
         say(describe_table(reading))
     parts = own_callbacks(config), own_loggers(config, run)  # mistakes in them, before clips are decoded
-    begun_from = phase1_checkpoint(config) if config.phase == "finetune" else None
+    begun_from = None
+    if config.phase == "finetune":
+        begun_from = Path(config.checkpoint) if config.checkpoint else find_phase1(config).checkpoint
     phase1 = load_phase1(begun_from, table) if begun_from else None
     clips = open_clips(run, method, reading)
     table = classified(run, method, clips, begun_from)
@@ -329,11 +331,6 @@ def classified(run: RunFolder, method: Method[Any], clips: Usable[WaveformBank],
     return table
 
 
-def phase1_checkpoint(config: RunConfig) -> Path:
-    """The checkpoint that a fine-tuning starts from."""
-    return Path(config.checkpoint) if config.checkpoint else find_phase1(config).checkpoint
-
-
 def load_phase1(path: Path, table: ClipTable) -> dict[str, Any]:
     """The checkpoint of the phase-1 run.
 
@@ -443,11 +440,7 @@ def finish(
     others |= write_skipped(run.path, skipped)
     write_manifest(
         run.manifest,
-        {
-            "config.yaml": run.config,
-            "checkpoints/last.ckpt": run.checkpoint,
-            **others,
-        },
+        {"config.yaml": run.config, "checkpoints/last.ckpt": run.checkpoint, **others},
         data=config.data.fingerprint,
         notes=list(notes),
         frozen=network.frozen,

@@ -1,6 +1,6 @@
 """An exported detector: waveform → pieces → network → scores → verdict."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -92,12 +92,6 @@ class Detector:
             return self.score(samples, rate, section, **settings)
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from None
-
-    def score_all(
-        self, clips: Iterable[NDArray[np.generic]], sample_rate: int, section: int | None = None
-    ) -> list[ClipScore]:
-        """Scores recordings one after the other; each gets the score that it gets alone."""
-        return [self.score(samples, sample_rate, section) for samples in clips]
 
     def find_section(self, section: int | None) -> Section:
         """The section of a number, or the only one.

@@ -179,16 +179,7 @@ class BackEndScoring:
 
 Input = PieceInput | LogMelInput | WindowInput | PooledInput
 Scoring = NeighbourScoring | ReconstructionScoring | LogOddsScoring | BackEndScoring
-KINDS: dict[str, type[Any]] = {
-    "pieces": PieceInput,
-    "log-mel": LogMelInput,
-    "windows": WindowInput,
-    "pooled": PooledInput,
-    "neighbours": NeighbourScoring,
-    "back-ends": BackEndScoring,
-    "reconstruction": ReconstructionScoring,
-    "log-odds": LogOddsScoring,
-}
+KINDS: dict[str, type[Any]] = {each.kind: each for each in (*get_args(Input), *get_args(Scoring))}
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,9 @@ from asd.data.waveforms import WaveformBank
 from asd.methods.arcface import ArcFaceMethod
 from asd.models.compiling import multiplies_bf16
 from asd.models.embedder import Embedder
-from asd.scoring.neighbours import ScorerSettings, SectionPieces, score_section, unit_embeddings
+from asd.scoring.cosine import CosineNeighbours
+from asd.scoring.neighbours import unit_embeddings
+from asd.scoring.scorer import NO_REFERENCE, ClipPieces
 from asd.system.allocator import keep_freed_memory
 from asd.system.cores import n_cores
 from benchmarks.clock import Times, in_turns, median, ratio, seconds
@@ -47,17 +49,20 @@ def scoring(smaller: int, rounds: int) -> dict[str, float | str]:
     n_training, n_clips = TRAINING // smaller, (TRAINING + TEST) // smaller
     generator = torch.Generator().manual_seed(0)
     unit = unit_embeddings(torch.randn(n_clips * PIECES, DIM, generator=generator))
-    clip = np.repeat(np.arange(n_clips), PIECES)
-    section = SectionPieces("fan 00", unit, clip, np.arange(n_clips) < n_training, np.ones(n_clips, dtype=bool))
-    references = section.references().unit
-    settings = ScorerSettings(10, "mean", "both")
+    number = np.arange(n_clips)
+    clips = ClipPieces("fan 00", 0, unit, number.repeat(PIECES), np.ones(n_clips, dtype=bool))
+    n_references = n_training * PIECES
+    references, clip, is_source = unit[:n_references], clips.clip[:n_references], clips.is_source[:n_training]
+    scorer = CosineNeighbours(n_neighbors=10)
+    scorer.fit(ClipPieces("fan 00", 0, references, clip, is_source))
+    own_clip = np.where(number < n_training, number, NO_REFERENCE)
 
     def product() -> None:
         for block in unit.split(BLOCK):
             block @ references.T
 
     sides: dict[str, Callable[[], float]] = {
-        "scoring": lambda: seconds(lambda: score_section(section, settings)),
+        "scoring": lambda: seconds(lambda: scorer.score(clips, own_clip)),
         "product": lambda: seconds(product),
     }
     times = in_turns(sides, rounds=rounds, title=f"scoring {n_clips} clips")

@@ -56,10 +56,10 @@ def test_a_score_is_what_the_files_say(evaluated: RunFolder) -> None:
 
 def embed(run: Any, path: Path) -> np.ndarray:
     """The unit embeddings of a file's pieces."""
-    from asd.data.decoding import read_waveform
+    from asd.data.decoding import Decoding, read_clip
     from asd.data.waveforms import WaveformBank
 
-    samples = read_waveform(path, sample_rate=16_000, min_samples=1)
+    samples = read_clip(path, Decoding(16_000, 1))
     [unit] = run.extractor.extract(WaveformBank.from_arrays([samples]))
     return unit.numpy()
 

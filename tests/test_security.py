@@ -29,8 +29,7 @@ from asd.inference.references import read_references
 from asd.methods.method import read_run_config
 from asd.runs.checkpoint import load_checkpoint, newest_checkpoint
 from asd.runs.folder import RunFolder
-from asd.runs.manifest import read_manifest, sha256, write_manifest
-from asd.system.inside import inside
+from asd.runs.manifest import inside, read_manifest, sha256, write_manifest
 from asd.system.reading import SAFE_LOADER
 from tests.support.factory import scan_machine
 

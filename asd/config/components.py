@@ -29,6 +29,7 @@ UNWRITABLE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")  # control characte
 WORD_PATTERN = r"^[\w+=-][\w.+=-]{0,99}$"
 
 Count = Annotated[int, Ge(1)]
+FftLength = Annotated[int, Ge(2), Le(65536)]
 Seed = Annotated[int, Ge(0), Le(2**31 - 1)]
 Share = Annotated[float, Ge(0.0), Le(1.0)]
 Word = Annotated[
@@ -36,8 +37,6 @@ Word = Annotated[
     StringConstraints(pattern=WORD_PATTERN),
     Says("up to 100 letters, digits and _ . + = -, no dot in front"),  # it names a folder
 ]
-Momentum = Annotated[float, Ge(0.0), Le(1.0)]
-Epsilon = Annotated[float, Ge(1e-12), Le(1.0)]
 
 
 def checked_path(value: Any) -> Any:
@@ -111,6 +110,11 @@ class NamedComponent(Component):
         """What its constructor is given."""
         return {key: value for key, value in super().arguments.items() if key != "name"}
 
+    @property
+    def word(self) -> str:
+        """Its name, or its class in lower case."""
+        return self.name or self.target.rpartition(".")[2].lower()
+
 
 class ArcFaceSettings(Component):
     """ArcFace (Report 2.1).
@@ -156,7 +160,7 @@ class SpectrogramSettings(NamedComponent):
         "asd.features.input.SpectrogramPieces", alias="_target_"
     )
     sample_rate: Count
-    n_fft: Annotated[int, Ge(2), Le(65536)]
+    n_fft: FftLength
     hop_length: Count
     n_frames: Count
     n_bins: Count
@@ -204,7 +208,7 @@ class LogMelSettings(Settings):
 
     name: Word = "logmel"
     sample_rate: Count
-    n_fft: Annotated[int, Ge(2), Le(65536)]
+    n_fft: FftLength
     hop_length: Count
     n_mels: Count
     power: Annotated[float, Ge(1e-3), Le(10.0)]
@@ -300,12 +304,6 @@ OURS = (ArcFaceSettings, SpectrogramSettings, NeighbourSettings, SgdSettings, Ad
 TAGS |= {model.model_fields["target"].default: model for model in OURS}
 
 
-def _tag(value: Any) -> str:
-    """The target where its settings are known here, else `other`."""
-    target = value.get("_target_") if isinstance(value, Mapping) else getattr(value, "target", None)
-    return target if target in TAGS else "other"
-
-
 def _mapping(value: Any) -> Any:
     """A component is a mapping with a _target_."""
     if isinstance(value, Mapping) and "_target_" not in value:
@@ -321,7 +319,7 @@ def one_of(*models: type[Component], other: type[Component] = Component) -> Any:
     known = {model.model_fields["target"].default for model in models}
 
     def tag(value: Any) -> str:
-        found = _tag(value)
-        return found if found in known else "other"
+        target = value.get("_target_") if isinstance(value, Mapping) else getattr(value, "target", None)
+        return str(target) if target in known else "other"
 
     return Annotated[choices, Discriminator(tag), BeforeValidator(_mapping)]

@@ -19,7 +19,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import ConfigCompositionException, HydraException
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from asd.config import CONF
@@ -55,13 +55,11 @@ class Plan:
 @cache
 def known_keys(script: str) -> list[str]:
     """The keys of a script, whatever the method; those of a method are in its own configuration."""
-    keys = set(keys_of(EvaluateConfig if script == "evaluate" else RunConfig))
-    if script == "train":
-        keys = {key for key in keys if key.partition(".")[0] not in FINETUNE_ONLY}
-    if script != "evaluate":
-        keys |= {key for choice in method_choices() for key in keys_of(method_config(choice))}
-        keys -= {key for key in keys if script == "train" and key.partition(".")[0] in FINETUNE_ONLY}
-    return sorted(keys)
+    if script == "evaluate":
+        return sorted(keys_of(EvaluateConfig))
+    models: list[type[Settings]] = [RunConfig, *map(method_config, method_choices())]
+    unknown = FINETUNE_ONLY if script == "train" else ()
+    return sorted({key for model in models for key in keys_of(model) if key.partition(".")[0] not in unknown})
 
 
 def method_choices() -> list[str]:
@@ -312,13 +310,6 @@ def parse(words: Sequence[str]) -> list[Override]:
         except HydraException as error:
             raise ValueError(unreadable(word, error)) from None
     return found
-
-
-def without_hydra(config: DictConfig) -> DictConfig:
-    """A composed configuration less Hydra's own settings."""
-    with open_dict(config):
-        del config["hydra"]
-    return config
 
 
 def resolved(config: DictConfig) -> dict[str, Any]:

@@ -6,7 +6,7 @@ What belongs to one method alone stands in that method's file (asd/methods), as 
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from annotated_types import Ge, Gt, Le, MinLen
+from annotated_types import Ge, Le, MinLen
 from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
 from asd.config.components import (
@@ -130,10 +130,13 @@ class SaveConfig(Settings):
     every_n_steps: Count | None = Field(description="null: not by the number of steps")
 
 
+FREEZE_STRATEGIES = ("until_last_block", "backbone", "arcface")  # models/freezing says what they are
+
+
 class FreezeConfig(Settings):
     """What does not learn in phase 2."""
 
-    parts: list[Word] = Field(description="strategies (until_last_block, backbone, arcface) and names of parts")
+    parts: list[Word] = Field(description=f"strategies ({', '.join(FREEZE_STRATEGIES)}) and names of parts")
 
 
 class DeviceSpeed(Settings):
@@ -308,6 +311,3 @@ class MixupConfig(Settings):
                 f"mixup.weight=[{low:g},{high:g}]: the first must not be above the second; give [{high:g},{low:g}]"
             )
         return self
-
-
-Positive = Annotated[float, Gt(0.0)]

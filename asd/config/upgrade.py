@@ -40,10 +40,7 @@ def of_arcface(config: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-SCHEDULES = {
-    "cosine": {"_target_": "torch.optim.lr_scheduler.CosineAnnealingLR", "_partial_": True},
-    "constant": None,
-}
+SCHEDULES = {"cosine": {"_target_": "torch.optim.lr_scheduler.CosineAnnealingLR", "_partial_": True}, "constant": None}
 
 
 def of_windows(config: Mapping[str, Any], name: str) -> dict[str, Any]:

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
+from asd.data.clips import MACHINES
 from asd.data.sound_files import is_sound
 
 SETS = ("dev_data", "eval_data")
@@ -12,7 +13,7 @@ TOGETHER = {"train": "train", "test": "test"}
 SUPPLEMENT = "supplemental"
 
 MACHINES_2020 = ("ToyCar", "ToyConveyor", "fan", "pump", "slider", "valve")
-MACHINES_2021 = ("ToyCar", "ToyTrain", "fan", "gearbox", "pump", "slider", "valve")
+MACHINES_2021 = MACHINES
 MACHINES_2022 = ("ToyCar", "ToyTrain", "bearing", "fan", "gearbox", "slider", "valve")  # development data until 2025
 EVALUATION_2023 = ("ToyDrone", "ToyNscale", "ToyTank", "Vacuum", "bandsaw", "grinder", "shaker")
 EVALUATION_2024 = (

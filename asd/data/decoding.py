@@ -66,23 +66,12 @@ class Recording:
     n_frames: int
 
 
-def read_waveform(
-    path: Path,
-    *,
-    sample_rate: int,
-    min_samples: int,
-    channel: Channel = "error",
-    resample: bool = False,
-    part: tuple[int, int] = WHOLE,
-) -> np.ndarray:
+def read_clip(path: Path, decoding: Decoding, part: tuple[int, int] = WHOLE) -> np.ndarray:
     """Reads one recording, or a part of it, as a waveform.
 
     Args:
         path: The file.
-        sample_rate: As of `Decoding`.
-        min_samples: As of `Decoding`.
-        channel: As of `Decoding`.
-        resample: As of `Decoding`.
+        decoding: How it becomes a waveform.
         part: The first sample, and that after the last one, at the file's own rate; −1: its end.
 
     Returns:
@@ -91,11 +80,6 @@ def read_waveform(
     Raises:
         ValueError: The file is missing, damaged, truncated, of another format, too short, or silent from end to end.
     """
-    return read_clip(path, Decoding(sample_rate, min_samples, channel, resample), part)
-
-
-def read_clip(path: Path, decoding: Decoding, part: tuple[int, int] = WHOLE) -> np.ndarray:
-    """`read_waveform` with what a run asks of its recordings."""
     try:
         samples = cut(read_recording(path, decoding), *part, decoding.sample_rate)
         check_waveform(samples, decoding.min_samples)

@@ -9,36 +9,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 # What libsndfile reads without being told more. Matlab's, headerless and sampler files stay out: they are rarely sound.
-SUFFIXES = frozenset(
-    (
-        "wav",
-        "wave",
-        "bwf",
-        "rf64",
-        "w64",
-        "flac",
-        "ogg",
-        "oga",
-        "opus",
-        "mp3",
-        "aif",
-        "aiff",
-        "aifc",
-        "au",
-        "snd",
-        "caf",
-        "nist",
-        "sph",
-        "voc",
-        "sf",
-        "ircam",
-        "paf",
-        "pvf",
-        "avr",
-        "svx",
-        "iff",
-    )
-)
+SUFFIXES = frozenset((
+    "wav", "wave", "bwf", "rf64", "w64", "flac", "ogg", "oga", "opus", "mp3", "aif", "aiff", "aifc", "au", "snd",
+    "caf", "nist", "sph", "voc", "sf", "ircam", "paf", "pvf", "avr", "svx", "iff",
+))  # fmt: skip
 OTHER_SUFFIXES = frozenset(
     ("m4a", "aac", "mp4", "wma", "amr", "3gp", "webm", "mka", "ape", "wv", "ac3", "dsf", "dff", "pcm", "raw")
 )  # sound, not readable

@@ -99,10 +99,8 @@ class WaveformBank:
     def to(self, device: torch.device | str) -> "WaveformBank":
         """The bank with its samples on a device; itself where they are there already."""
         samples = self.samples.to(device)
-        return self if samples is self.samples else self.moved(samples)
-
-    def moved(self, samples: Tensor) -> "WaveformBank":
-        """The bank with a copy of its samples that lies elsewhere, in no file."""
+        if samples is self.samples:
+            return self
         bank = copy(self)
         bank.samples, bank.file = samples, None
         return bank

@@ -3,10 +3,7 @@
 from itertools import product
 from typing import NamedTuple
 
-from asd.data.clip_names import (
-    MACHINES_2021,
-    MACHINES_2022,
-)
+from asd.data.clip_names import MACHINES_2021, MACHINES_2022
 
 ONE = range(1)
 LOW, HIGH = range(3), range(3, 6)

@@ -57,18 +57,17 @@ class Part:
 
 @dataclass(frozen=True)
 class Edition:
-    """One year of the task.
+    """One year of the task; what most of them have in common is the default.
 
     Attributes:
         year: Of the challenge.
         parts: dev, additional, evaluation and labels, as far as their records are known.
+        seconds: Allowed lengths of a clip, from and to, in seconds.
         classes: What distinguishes a machine's recordings: machine IDs, or sections.
         folders: Where clips lie within a machine, and the split they belong to.
         names: Patterns of clip names per folder of `folders`; the first that fits counts.
-        seconds: Allowed lengths of a clip, from and to, in seconds.
         channels: Of every clip.
         attribute_files: Glob of the files beside the folders that list attributes; empty: none.
-        domain_in: The parts whose names tell the domain of a test clip.
         metric_rule: Of `asd.scoring.metrics`; "2020": AUC and pAUC per machine ID, without domains.
         counts: Clips of each group, where known.
         licence: What a user should know before downloading.
@@ -76,16 +75,15 @@ class Edition:
 
     year: int
     parts: Mapping[str, Part]
-    classes: Literal["machine_id", "section"]
-    folders: Mapping[str, str]
-    names: tuple[re.Pattern[str], ...]
     seconds: tuple[float, float]
-    channels: int
-    attribute_files: str
-    domain_in: tuple[str, ...]
-    metric_rule: Literal["2020", "2021", "2022"]
-    counts: Mapping[Group, int]
-    licence: str
+    classes: Literal["machine_id", "section"] = "section"
+    folders: Mapping[str, str] = field(default_factory=lambda: TOGETHER)
+    names: tuple[re.Pattern[str], ...] = (NAME_2022, BLIND_2022)
+    channels: int = 1
+    attribute_files: str = "attributes_*.csv"
+    metric_rule: Literal["2020", "2021", "2022"] = "2022"
+    counts: Mapping[Group, int] = field(default_factory=dict)
+    licence: str = "The licence is stated in the record; read it there before you use the recordings."
     sample_rate: int = 16_000
 
     @property
@@ -114,7 +112,6 @@ def edition_of(year: int) -> Edition:
 
 
 SUPPLEMENTED = {**TOGETHER, SUPPLEMENT: SUPPLEMENT}
-LICENCE_UNREAD = "The licence is stated in the record; read it there before you use the recordings."
 
 EDITIONS: Mapping[int, Edition] = MappingProxyType(
     {
@@ -126,15 +123,10 @@ EDITIONS: Mapping[int, Edition] = MappingProxyType(
                 "evaluation": Part(3841772, "eval_data_test_{machine}.zip", "eval_data", MACHINES_2020),
             },
             classes="machine_id",
-            folders=TOGETHER,
             names=(NAME_2020,),
             seconds=(10, 11),
-            channels=1,
             attribute_files="",
-            domain_in=(),
             metric_rule="2020",
-            counts={},
-            licence=LICENCE_UNREAD,
         ),
         2021: Edition(
             year=2021,
@@ -144,13 +136,10 @@ EDITIONS: Mapping[int, Edition] = MappingProxyType(
                 "evaluation": Part(4884786, "eval_data_{machine}_test.zip", "eval_data", MACHINES_2021),
                 "labels": Part(5257674, "", "ground_truth"),
             },
-            classes="section",
             folders=SPLIT_BY_DOMAIN,
             names=(NAME_2021,),
             seconds=(10, 10),
-            channels=1,
             attribute_files="",
-            domain_in=("dev", "evaluation"),
             metric_rule="2021",
             counts=COUNTS_2021,
             licence=(
@@ -165,16 +154,8 @@ EDITIONS: Mapping[int, Edition] = MappingProxyType(
                 "additional": Part(6462969, "eval_data_{machine}_train.zip", "eval_data", MACHINES_2022),
                 "evaluation": Part(6586456, "eval_data_{machine}_test.zip", "eval_data", MACHINES_2022),
             },
-            classes="section",
-            folders=TOGETHER,
-            names=(NAME_2022, BLIND_2022),
             seconds=(10, 10),
-            channels=1,
-            attribute_files="attributes_*.csv",
-            domain_in=("dev",),
-            metric_rule="2022",
             counts=hidden_counts(("bearing",), range(3, 4), ("unknown",), 200),
-            licence=LICENCE_UNREAD,
         ),
         2023: Edition(
             year=2023,
@@ -183,16 +164,8 @@ EDITIONS: Mapping[int, Edition] = MappingProxyType(
                 "additional": Part(7830345, "eval_data_{machine}_train.zip", "eval_data", EVALUATION_2023),
                 "evaluation": Part(7860847, "eval_data_{machine}_test.zip", "eval_data", EVALUATION_2023),
             },
-            classes="section",
-            folders=TOGETHER,
-            names=(NAME_2022, BLIND_2022),
             seconds=(6, 18),
-            channels=1,
-            attribute_files="attributes_*.csv",
-            domain_in=("dev",),
-            metric_rule="2022",
             counts=first_shot(EVALUATION_2023),
-            licence=LICENCE_UNREAD,
         ),
         2024: Edition(
             year=2024,
@@ -207,16 +180,8 @@ EDITIONS: Mapping[int, Edition] = MappingProxyType(
                 ),
                 "evaluation": Part(11363076, "eval_data_{machine}_test.zip", "eval_data", EVALUATION_2024),
             },
-            classes="section",
-            folders=TOGETHER,
-            names=(NAME_2022, BLIND_2022),
             seconds=(6, 18),
-            channels=1,
-            attribute_files="attributes_*.csv",
-            domain_in=("dev",),
-            metric_rule="2022",
             counts=first_shot(EVALUATION_2024),
-            licence=LICENCE_UNREAD,
         ),
         2025: Edition(
             year=2025,
@@ -225,16 +190,10 @@ EDITIONS: Mapping[int, Edition] = MappingProxyType(
                 "additional": Part(15392814, "eval_data_{machine}_train.zip", "eval_data", EVALUATION_2025),
                 "evaluation": Part(15519362, "eval_data_{machine}_test.zip", "eval_data", EVALUATION_2025),
             },
-            classes="section",
             folders=SUPPLEMENTED,
             names=(NAME_2022, BLIND_2022, SUPPLEMENT_2025),
             seconds=(6, 18),
-            channels=1,
-            attribute_files="attributes_*.csv",
-            domain_in=("dev",),
-            metric_rule="2022",
             counts=first_shot(EVALUATION_2025),
-            licence=LICENCE_UNREAD,
         ),
         2026: Edition(
             year=2026,
@@ -243,16 +202,8 @@ EDITIONS: Mapping[int, Edition] = MappingProxyType(
                 "additional": Part(20151556, "eval_data_{machine}_train.zip", "eval_data", EVALUATION_2026),
                 "evaluation": Part(20437238, "eval_data_{machine}_test.zip", "eval_data", EVALUATION_2026),
             },
-            classes="section",
-            folders=TOGETHER,
-            names=(NAME_2022, BLIND_2022),
             seconds=(6, 16),
             channels=2,
-            attribute_files="attributes_*.csv",
-            domain_in=("dev",),
-            metric_rule="2022",
-            counts={},
-            licence=LICENCE_UNREAD,
         ),
     }
 )

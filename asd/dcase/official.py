@@ -16,16 +16,7 @@ from scipy import stats
 from asd.dcase.official_files import Key, Values, listing, read_values
 from asd.dcase.official_matching import complete_truth, missing_domains, unmatched_machines, unmatched_rows
 from asd.dcase.official_truth import Truth, read_truth
-from asd.scoring.metrics import (
-    BOTH,
-    MetricRow,
-    Rule,
-    TestClips,
-    auc,
-    official_score,
-    scorable,
-    section_rows,
-)
+from asd.scoring.metrics import BOTH, MetricRow, Rule, TestClips, auc, official_score, scorable, section_rows
 
 FIGURES = ("auc", "pauc", "precision", "recall", "f1")
 

@@ -13,6 +13,7 @@ from asd.system.files import make_folder, open_own, sync_file, sync_folder
 from asd.system.progress import Bar, progress
 
 CHUNK = 1 << 20
+SMALL = 16 << 20  # bytes, of a file that is read whole
 PASSING = {408, 425, 429, 500, 502, 503, 504}
 AGENT = "asd-data (Python urllib)"
 
@@ -46,7 +47,7 @@ class PassingError(Exception):
         self.asked = asked
 
 
-def read_small(url: str, line: Line, limit: int = 16 << 20) -> bytes:
+def read_small(url: str, line: Line) -> bytes:
     """Reads a small file whole.
 
     Raises:
@@ -55,7 +56,7 @@ def read_small(url: str, line: Line, limit: int = 16 << 20) -> bytes:
     for failures in range(1, line.attempts + 1):
         try:
             with answer(url, 0, line) as response:
-                return response.read(limit)
+                return response.read(SMALL)
         except FileNotFoundError:
             raise
         except (PassingError, OSError, http.client.HTTPException) as error:

@@ -85,7 +85,7 @@ def bands(scorer: BandNeighbours) -> Arrays:
 def domains(scorer: DomainNeighbours) -> Arrays:
     """References of both domains, made ones under their first parent; a domain of fewer than K is left out."""
     k = scorer.n_neighbors
-    sides = [(side, is_source) for side, is_source in ((scorer.source, True), (scorer.target, False))]
+    sides = ((scorer.source, True), (scorer.target, False))
     used = [(side, is_source) for side, is_source in sides if len(side.unit) >= k]
     return {
         "unit": torch.cat([side.unit for side, _ in used]).numpy(),

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from asd.config.instantiate import code_identity
 from asd.config.messages import nearest
-from asd.config.schema import ALL_MACHINES, OUTPUTS, EvaluateConfig, RunConfig
+from asd.config.schema import ALL_MACHINES, FREEZE_STRATEGIES, OUTPUTS, EvaluateConfig, RunConfig
 from asd.data.clips import MACHINES
 from asd.data.readers.configured import reader_of
 from asd.data.readers.describe import explain_missing
@@ -17,7 +17,6 @@ from asd.runs.folder import RunFolder, find_runs
 from asd.runs.manifest import differences, is_done, read_manifest, refuse_other, refuse_other_network
 from asd.runs.recorded import RecordedConfig
 
-FREEZING = ("until_last_block", "backbone", "arcface")  # models/freezing, which imports torch
 LONGEST_NAME = 255  # bytes
 
 WAYS_TO_GET_DATA = """Three ways to get some:
@@ -75,7 +74,7 @@ def require_local_file(key: str, path: str) -> None:
 def require_parts(asked: list[str], phase1: RunFolder) -> None:
     """Raises ValueError where freeze.parts names what the phase-1 network does not have, as its manifest tells."""
     manifest = read_manifest(phase1.manifest) or {}
-    known = [*FREEZING, *manifest.get("parts", ())]
+    known = [*FREEZE_STRATEGIES, *manifest.get("parts", ())]
     for part in asked if "parts" in manifest else ():
         if part not in known:
             raise ValueError(f"freeze.parts: this network has no {part}.{nearest(part, known)}")

@@ -16,7 +16,7 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from asd.config import CONF
-from asd.config.compose import Plan, plan, typed, without_hydra
+from asd.config.compose import Plan, plan, typed
 from asd.config.overrides import as_text
 from asd.config.schema import EvaluateConfig, RunConfig
 from asd.launch.grid import Grid
@@ -183,7 +183,7 @@ def sweep_job(name: str, config: DictConfig, overrides: Sequence[str]) -> Job:
         overrides: What is the job's own.
     """
     command = [str(CONF.parent / f"{name}.py"), *overrides, "hydra.mode=RUN"]
-    return Job(TRAINERS[name], typed(without_hydra(config), name), command)
+    return Job(TRAINERS[name], typed(config, name), command)
 
 
 def objective(config: RunConfig) -> float | None:

@@ -14,14 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 from annotated_types import Ge, Le
 from pydantic import Field, StringConstraints, model_validator
 
-from asd.config.components import (
-    ArcFaceSettings,
-    Component,
-    NamedComponent,
-    SgdSettings,
-    SpectrogramSettings,
-    one_of,
-)
+from asd.config.components import ArcFaceSettings, Component, NamedComponent, SgdSettings, SpectrogramSettings, one_of
 from asd.config.instantiate import find_code, instantiate
 from asd.config.messages import Says
 from asd.config.schema import BackboneComponent, MixupConfig, RunConfig, SpeedConfig

@@ -46,11 +46,6 @@ class ClipVectorConfig(RunConfig):
             )
         return self
 
-    @property
-    def scorer_name(self) -> str:
-        """The name of the scorer, or of its class."""
-        return self.scorer.name or self.scorer.target.rpartition(".")[2].lower()
-
 
 AnyClipVectorConfig = TypeVar("AnyClipVectorConfig", bound=ClipVectorConfig)
 
@@ -96,7 +91,7 @@ class ClipVectorMethod(Method[AnyClipVectorConfig]):
         """The scorer of the configuration; a stride means nothing where a clip is one piece."""
         config = self.config
         own = {key: value for key, value in config.scorer.arguments.items() if key not in STRIDES}
-        return self.choose(config.scorer_name, {"_target_": config.scorer.target, **own})
+        return self.choose(config.scorer.word, {"_target_": config.scorer.target, **own})
 
     def extractor(
         self, checkpoint: Mapping[str, Any], choice: ScorerChoice, device: torch.device, precision: str | int

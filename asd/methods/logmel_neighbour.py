@@ -18,7 +18,7 @@ class LogmelNeighbourConfig(ClipVectorConfig):
     @property
     def system(self) -> str:
         """Features and scorer."""
-        return f"logmel-{self.scorer_name}"
+        return f"logmel-{self.scorer.word}"
 
 
 class LogmelNeighbourMethod(ClipVectorMethod[LogmelNeighbourConfig]):

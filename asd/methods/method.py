@@ -209,7 +209,7 @@ class Method(ABC, Generic[AnyConfig]):
         arguments = component.arguments
         if component.target != self.SCORER:
             arguments = {"_target_": component.target, **arguments}
-        return self.choose(component.name or component.target.rpartition(".")[2].lower(), arguments)
+        return self.choose(component.word, arguments)
 
     def choose(self, name: str, arguments: dict[str, Any]) -> ScorerChoice:
         """The scorer of a name and its arguments, as the manifest of its scores keeps them."""

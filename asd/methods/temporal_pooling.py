@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Annotated, Literal
+from typing import Literal
 
-from annotated_types import Ge, Le
 from pydantic import Field
 
-from asd.config.components import Count, Settings, Share
+from asd.config.components import Count, FftLength, Settings, Share
 from asd.methods.clip_vector import ClipVectorConfig, ClipVectorMethod, Vector
 
 
@@ -24,7 +23,7 @@ class PooledInput(Settings):
     """
 
     sample_rate: Count
-    n_fft: Annotated[int, Ge(2), Le(65536)]
+    n_fft: FftLength
     hop_length: Count
     n_mels: Count
     pad: Literal["reflect", "zeros"]
@@ -40,7 +39,7 @@ class TemporalPoolingConfig(ClipVectorConfig):
     @property
     def system(self) -> str:
         """Features and scorer."""
-        return f"pooling{self.r:g}{'+deviation' if self.deviation else ''}-{self.scorer_name}"
+        return f"pooling{self.r:g}{'+deviation' if self.deviation else ''}-{self.scorer.word}"
 
 
 class TemporalPoolingMethod(ClipVectorMethod[TemporalPoolingConfig]):

@@ -5,9 +5,8 @@ from collections.abc import Iterable, Sequence
 
 from torch import nn
 
+from asd.config.schema import FREEZE_STRATEGIES
 from asd.models.backbone import named_parts
-
-STRATEGIES = ("until_last_block", "backbone", "arcface")
 
 
 def freeze(backbone: nn.Module, head: nn.Module, names: Sequence[str]) -> tuple[list[str], list[nn.Module]]:
@@ -92,9 +91,9 @@ def loose_parameters(backbone: nn.Module) -> list[nn.Parameter]:
 
 def unknown(name: str, parts: Sequence[str]) -> str:
     """What to say of a name that is neither a strategy nor a part."""
-    near = difflib.get_close_matches(name, [*STRATEGIES, *parts], n=1)
+    near = difflib.get_close_matches(name, [*FREEZE_STRATEGIES, *parts], n=1)
     return (
         f"freeze.parts: {name} is neither a strategy nor a part of this network"
         + (f"; did you mean {near[0]}?" if near else ".")
-        + f" Strategies: {', '.join(STRATEGIES)}. Parts: {', '.join(parts)}"
+        + f" Strategies: {', '.join(FREEZE_STRATEGIES)}. Parts: {', '.join(parts)}"
     )

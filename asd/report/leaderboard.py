@@ -20,18 +20,9 @@ from asd.system.reading import read_text
 
 BEGIN, END = "<!-- asd leaderboard: begin -->", "<!-- asd leaderboard: end -->"
 HEAD = (
-    "system",
-    "scorer",
-    "source",
-    "target",
-    "all",
-    "official score",
-    "seeds",
-    "steps",
-    "seconds",
-    "weights",
-    "commit",
-)
+    "system", "scorer", "source", "target", "all", "official score", "seeds", "steps",
+    "seconds", "weights", "commit",
+)  # fmt: skip
 
 Pair = tuple[float, float]
 

@@ -36,12 +36,8 @@ def table_rows(results: Results) -> list[TableRow]:
         TableRow(system.name, results.figures(system), system.note, results.official_score(system))
         for system in results.systems
     ]
-    return ours + (published_rows() if results.is_report_data else [])
-
-
-def published_rows() -> list[TableRow]:
-    """The six rows of the report's Table 2, which has no official score."""
-    return [TableRow(system, machines, "published") for system, machines in TABLE_2.items()]
+    published = [TableRow(system, machines, "published") for system, machines in TABLE_2.items()]
+    return ours + (published if results.is_report_data else [])
 
 
 def columns(machines: Sequence[str]) -> list[str]:

@@ -12,7 +12,6 @@ from typing import Any
 
 from asd.runs.folder import RunFolder
 from asd.system.files import write_json
-from asd.system.inside import inside
 from asd.system.reading import read_json, shaped
 
 # Keys that cannot change a result: where things lie, how fast and how loudly they are done.
@@ -191,3 +190,19 @@ def vouched(manifest: Path, name: str) -> Path:
 def is_done(run: RunFolder) -> bool:
     """Whether a run is finished: its manifest verifies."""
     return read_manifest(run.manifest) is not None
+
+
+def inside(folder: Path, name: str) -> Path:
+    """The file that a name in a manifest, which may come from elsewhere, means within a folder.
+
+    Links that lie in the folder are followed: they are the user's own.
+
+    Raises:
+        ValueError: It leads out of the folder, or to what is no regular file.
+    """
+    path = Path(os.path.abspath(folder / name))
+    if not path.is_relative_to(os.path.abspath(folder)):
+        raise ValueError(f"{name}: leads out of {folder}")
+    if not path.is_file():
+        raise ValueError(f"{name}: no such file in {folder}")
+    return path

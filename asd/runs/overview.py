@@ -1,7 +1,7 @@
 """How far the runs of a grid are, read from their folders alone, without torch."""
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,7 @@ from typing import Any
 from asd.runs.folder import OUTPUTS, RunFolder
 from asd.runs.lock import Holder, holder_of
 from asd.runs.manifest import is_done
-from asd.runs.record import KNOWN, REQUIRED
+from asd.runs.record import KNOWN, REQUIRED, read_record
 from asd.runs.status import Status, read_status
 from asd.system.amounts import duration
 from asd.system.reading import parse_json_line
@@ -152,3 +152,20 @@ def summary(states: Iterable[RunState]) -> str:
     order = ("done", "running", "stale", "failed", "interrupted", "damaged", "pending")
     parts = ", ".join(f"{found.count(state)} {state}" for state in order if state in found)
     return f"{len(found)} run{'s' if len(found) != 1 else ''}: {parts}"
+
+
+def summary_table(runs: Sequence[RunFolder]) -> str:
+    """What a training ends with in a terminal: a line a run, with what it learned, how long and where."""
+    head = ("run", "steps", "loss", "accuracy", "time", "where")
+    return text_table([head, *map(trained_row, runs)], "<>>>>")
+
+
+def trained_row(run: RunFolder) -> tuple[str, ...]:
+    """The cells of a run's line; one that trained nothing has no record."""
+    record = read_record(run)
+    last = record[-1] if record else {"step": 0}
+    took = duration(sum(line.get("seconds", 0.0) for line in record))
+    accuracy = f"{last['accuracy']:.1%}" if "accuracy" in last else "–"
+    loss = f"{last['loss']:.4f}" if "loss" in last else "–"
+    name = f"{run.machine}/{run.system}"
+    return (name, f"{last['step']:,}", loss, accuracy, took, f"{run.path}/")

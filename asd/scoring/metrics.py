@@ -152,12 +152,7 @@ def scorable(clips: TestClips, rule: Rule) -> tuple[list[Group], list[Group]]:
 
 
 def section_rows(
-    machine: str,
-    clips: TestClips,
-    *,
-    rule: Rule,
-    max_fpr: float = OFFICIAL_MAX_FPR,
-    only: Collection[Group] | None = None,
+    machine: str, clips: TestClips, *, rule: Rule, only: Collection[Group] | None = None
 ) -> list[MetricRow]:
     """Metrics of one machine, one row per section and domain (rule 2022: a third row, `both`, has the pAUC).
 
@@ -165,7 +160,6 @@ def section_rows(
         machine: name of the machine.
         clips: its scored test clips with known labels.
         rule: `2020`, `2021`, or `2022` for that year and later.
-        max_fpr: end of the partial AUC.
         only: the groups wanted, as `scorable` gave them; None: all, which must then be complete.
 
     Raises:
@@ -180,7 +174,7 @@ def section_rows(
             + ", ".join(f"section {g.section:02d} {g.domain} ({g.n_normal}+{g.n_anomaly})" for g in lacking)
             + "; leave these out (see scorable) or add labelled clips"
         )
-    return [_row(machine, clips, group, rule, max_fpr) for group in sorted(groups)]
+    return [_row(machine, clips, group, rule) for group in sorted(groups)]
 
 
 def machine_row(rows: Iterable[MetricRow], rule: Rule = "2021") -> tuple[float, float]:
@@ -203,7 +197,7 @@ def official_score(rows: Iterable[MetricRow]) -> float:
     return hmean(value for row in rows for value in (row.auc, row.pauc) if value is not None)
 
 
-def _row(machine: str, clips: TestClips, group: Group, rule: Rule, max_fpr: float) -> MetricRow:
+def _row(machine: str, clips: TestClips, group: Group, rule: Rule) -> MetricRow:
     used = members(clips, group.section, group.domain, rule)
     labels, scores = clips.label[used] == "anomaly", clips.score[used]
     has_auc = rule != "2022" or group.domain != BOTH
@@ -212,7 +206,7 @@ def _row(machine: str, clips: TestClips, group: Group, rule: Rule, max_fpr: floa
         machine,
         *group,
         auc=auc(labels, scores) if has_auc else None,
-        pauc=partial_auc(labels, scores, max_fpr) if has_pauc else None,
+        pauc=partial_auc(labels, scores, OFFICIAL_MAX_FPR) if has_pauc else None,
     )
 
 

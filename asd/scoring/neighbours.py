@@ -73,14 +73,13 @@ class References:
         unit: Tensor | NDArray[np.floating],
         clip: Tensor | NDArray[np.integer],
         is_source: Tensor | NDArray[np.bool_],
-        device: torch.device | str | None = None,
     ) -> "References":
         """References from stored arrays, checked and laid out as every search expects them.
 
         Raises:
             ValueError: if the columns differ in length or an embedding is not finite.
         """
-        unit = _own_memory(torch.as_tensor(unit, device=device))
+        unit = _own_memory(torch.as_tensor(unit))
         columns = (torch.as_tensor(column, device=unit.device) for column in (clip, is_source))
         references = cls(section, unit, *columns)
         lengths = len(unit), len(references.clip), len(references.is_source)
@@ -97,44 +96,9 @@ class References:
         return References(name, self.unit[rows], self.clip[rows], self.is_source[rows])
 
 
-@dataclass(frozen=True, eq=False)
-class SectionPieces:
-    """All pieces of all clips of one section, clip after clip.
-
-    Attributes:
-        section: what messages call the section.
-        unit: unit embeddings (pieces, dim), float32.
-        clip: clip of each piece (pieces,): 0, 0, …, 1, 1, … up to clips - 1, none left out.
-        is_train: whether a clip is a training clip (clips,).
-        is_source: whether a clip is of the source domain (clips,).
-    """
-
-    section: str
-    unit: Tensor
-    clip: NDArray[np.integer]
-    is_train: NDArray[np.bool_]
-    is_source: NDArray[np.bool_]
-
-    def references(self) -> References:
-        """The pieces of the training clips, in their order; `clip` keeps the section's numbering."""
-        rows = np.flatnonzero(self.is_train[self.clip])
-        unit = self.unit[torch.as_tensor(rows, device=self.unit.device)]
-        return References.from_arrays(self.section, unit, self.clip[rows], self.is_source[self.clip[rows]])
-
-
 def unit_embeddings(embedding: Tensor) -> Tensor:
     """Embeddings (pieces, dim) of any float type, scaled to length 1, float32; zero stays zero."""
     return F.normalize(embedding.float(), dim=1)
-
-
-def score_section(pieces: SectionPieces, settings: ScorerSettings) -> Scores:
-    """Scores of all clips of a section: test clips against all references, training clips against the others.
-
-    Raises:
-        ValueError: as `score_clips`.
-    """
-    own_clip = np.where(pieces.is_train, np.arange(len(pieces.is_train)), NO_REFERENCE)
-    return score_clips(pieces.unit, pieces.clip, pieces.references(), settings, own_clip=own_clip)
 
 
 def score_clips(
@@ -152,7 +116,7 @@ def score_clips(
 
     Args:
         unit: unit embeddings of the clips' pieces (pieces, dim), float32, on the references' device.
-        clip: clip of each piece (pieces,): 0, 0, …, 1, 1, … as in `SectionPieces`.
+        clip: clip of each piece (pieces,): 0, 0, …, 1, 1, … up to clips - 1, none left out.
         references: the training pieces of the section.
         settings: K, aggregation and domains.
         own_clip: number under which a clip itself stands among the references (clips,), `NO_REFERENCE`

@@ -16,6 +16,7 @@ ROOM_SAMPLES = 3_200  # 0.2 s
 CREST = 5.0  # peak over root mean square of a usual clip
 LEVEL = -28.0  # dB of full scale
 SPREAD = 5.0  # dB
+N_RESONANCES = 5  # of a housing
 HEADROOM = 0.9  # of full scale; reached by the rarest knock only
 
 Spectrum = NDArray[np.complex128]
@@ -36,11 +37,11 @@ class Housing:
     gain: NDArray[np.float64]
 
     @classmethod
-    def design(cls, random: Generator, n: int = 5) -> "Housing":
+    def design(cls, random: Generator) -> "Housing":
         """The housing of a product: resonances spread from 200 Hz to 6 kHz."""
-        edges = np.geomspace(200, 6_000, n + 1)
+        edges = np.geomspace(200, 6_000, N_RESONANCES + 1)
         frequency = random.uniform(edges[:-1], edges[1:])
-        return cls(frequency, random.uniform(6, 25, n), random.uniform(0.6, 2.0, n))
+        return cls(frequency, random.uniform(6, 25, N_RESONANCES), random.uniform(0.6, 2.0, N_RESONANCES))
 
     def made(self, random: Generator) -> "Housing":
         """One individual of the product: a few per cent off."""

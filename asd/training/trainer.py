@@ -10,6 +10,7 @@ from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.loggers import Logger
 
+from asd.config.components import Component
 from asd.config.instantiate import instantiate
 from asd.config.schema import RunConfig, TrainerConfig
 from asd.runs.folder import RunFolder
@@ -22,31 +23,33 @@ def length(trainer: TrainerConfig, n_steps_per_epoch: int) -> int:
 
 
 def own_callbacks(config: RunConfig) -> list[pl.Callback]:
-    """The callbacks that the user added.
-
-    Raises:
-        ValueError: One cannot be made, or is no callback of Lightning's.
-    """
-    found = [instantiate(part, f"callbacks.{name}") for name, part in config.callbacks.items() if part is not None]
-    for name, callback in zip(config.callbacks, found, strict=False):
-        if not isinstance(callback, pl.Callback):
-            raise ValueError(f"callbacks.{name}: {type(callback).__name__} is not a callback of Lightning's")
-    return found
+    """The callbacks that the user added; errors as of `own_parts`."""
+    return own_parts(config.callbacks, "callbacks", pl.Callback)
 
 
 def own_loggers(config: RunConfig, run: RunFolder) -> list[Logger]:
-    """The loggers that the user added; one that takes a `save_dir` writes into the run's folder.
+    """The loggers that the user added; one that takes a `save_dir` writes into the run's folder."""
+    return own_parts(config.logger, "logger", Logger, save_dir=str(run.path), name="", version="")
+
+
+def own_parts(parts: Mapping[str, Component | None], key: str, kind: type[Any], **offered: str) -> list[Any]:
+    """Parts of Lightning's that the user added.
+
+    Args:
+        parts: By name; None: taken out again.
+        key: Of the configuration.
+        kind: What each must be.
+        offered: Arguments for those that take them.
 
     Raises:
-        ValueError: One cannot be made, or is no logger of Lightning's.
+        ValueError: One cannot be made, or is of another kind.
     """
-    offered = {"save_dir": str(run.path), "name": "", "version": ""}
-    parts = {name: part for name, part in config.logger.items() if part is not None}
-    found = [instantiate(part, f"logger.{name}", **offered) for name, part in parts.items()]
-    for name, logger in zip(parts, found, strict=True):
-        if not isinstance(logger, Logger):
-            raise ValueError(f"logger.{name}: {type(logger).__name__} is not a logger of Lightning's")
-    return found
+    made = {name: instantiate(part, f"{key}.{name}", **offered) for name, part in parts.items() if part is not None}
+    for name, one in made.items():
+        if not isinstance(one, kind):
+            word = kind.__name__.lower()
+            raise ValueError(f"{key}.{name}: {type(one).__name__} is not a {word} of Lightning's")
+    return list(made.values())
 
 
 def build_trainer(

@@ -10,7 +10,7 @@ import pytest
 import soundfile
 
 from asd.data.containers import find_sound
-from asd.data.decoding import read_waveform
+from asd.data.decoding import Decoding, read_clip
 
 RATE = 16_000
 LIST = b"LIST" + struct.pack("<I", 26) + b"INFOISFT" + struct.pack("<I", 14) + b"Lavf58.29.100\0"
@@ -40,7 +40,7 @@ def written(form: str, subtype: str = "PCM_16", endian: str = "FILE") -> bytes:
 
 def read(path: Path, content: bytes) -> np.ndarray:
     path.write_bytes(content)
-    return read_waveform(path, sample_rate=RATE, min_samples=10_000)
+    return read_clip(path, Decoding(RATE, 10_000))
 
 
 @pytest.mark.parametrize("kind", KINDS, ids="-".join)

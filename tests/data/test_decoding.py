@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from asd.data.decoding import Decoding, cut, read_recording, read_waveform
+from asd.data.decoding import Decoding, cut, read_clip, read_recording
 
 RATE = 16_000
 
@@ -18,7 +18,7 @@ def noise(n: int = 8000, level_db: float = -20, seed: int = 0) -> np.ndarray:
 
 
 def read(path: Path, **how: object) -> np.ndarray:
-    return read_waveform(path, sample_rate=RATE, min_samples=1, **how)  # type: ignore[arg-type]
+    return read_clip(path, Decoding(RATE, 1, **how))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("subtype", ["PCM_16", "PCM_U8", "PCM_S8", "ULAW", "ALAW", "IMA_ADPCM", "MS_ADPCM", "GSM610"])
@@ -201,10 +201,9 @@ def test_resampling_is_for_other_rates_alone(tmp_path: Path) -> None:
 
 def test_too_short_is_counted_after_resampling(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "a.wav", noise(3000), 48_000)
-    how = {"sample_rate": RATE, "channel": "error", "resample": True}
-    assert len(read_waveform(tmp_path / "a.wav", min_samples=1000, **how)) == 1000  # type: ignore[arg-type]
+    assert len(read_clip(tmp_path / "a.wav", Decoding(RATE, 1000, resample=True))) == 1000
     with pytest.raises(ValueError, match="too short, 1000 samples; one piece needs 1001"):
-        read_waveform(tmp_path / "a.wav", min_samples=1001, **how)  # type: ignore[arg-type]
+        read_clip(tmp_path / "a.wav", Decoding(RATE, 1001, resample=True))
 
 
 @pytest.mark.parametrize(("start", "stop"), [(-1, 5), (5, 5), (7, 6), (0, 3001), (3000, -1), (0, -2), (0, 0)])

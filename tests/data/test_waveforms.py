@@ -21,7 +21,7 @@ import torch
 from asd.data import bank_file, decoding
 from asd.data.bad_clips import BadClipsError, clips_key, open_usable
 from asd.data.clips import ClipTable
-from asd.data.decoding import Decoding, read_waveform
+from asd.data.decoding import Decoding, read_clip
 from asd.data.readers.contract import Reading
 from asd.data.waveforms import WaveformBank
 from tests.support.factory import make_machine, scan_machine
@@ -309,7 +309,7 @@ def test_unusable_recordings_are_named(tmp_path: Path, kind: str) -> None:
     bad = clip_path(tmp_path, 1)
     write(bad)
     with pytest.raises(ValueError, match=message):
-        read_waveform(bad, sample_rate=RATE, min_samples=100)
+        read_clip(bad, Decoding(RATE, 100))
     with pytest.raises(ValueError, match="1 clips cannot be used") as caught:
         open_bank(tmp_path)
     assert str(bad) in str(caught.value)
@@ -335,12 +335,12 @@ def test_all_unusable_recordings_are_named_at_once(tmp_path: Path) -> None:
 
 def test_a_folder_is_no_recording(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"cannot be read as sound \(not a regular file\)"):
-        read_waveform(tmp_path, sample_rate=RATE, min_samples=1)
+        read_clip(tmp_path, Decoding(RATE, 1))
 
 
 def test_missing_recordings_are_named(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"gone\.wav: cannot be read as sound"):
-        read_waveform(tmp_path / "gone.wav", sample_rate=RATE, min_samples=1)
+        read_clip(tmp_path / "gone.wav", Decoding(RATE, 1))
 
 
 def test_cached_clips_may_be_too_short_for_longer_pieces(tmp_path: Path) -> None:

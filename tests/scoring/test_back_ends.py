@@ -20,7 +20,7 @@ from asd.scoring.distributions import GaussianMixture, Mahalanobis, PcaResidual
 from asd.scoring.domain_neighbours import DomainNeighbours
 from asd.scoring.euclidean import EuclideanNeighbours
 from asd.scoring.fusion import Fusion
-from asd.scoring.neighbours import ScorerSettings, SectionPieces, score_section, unit_embeddings
+from asd.scoring.neighbours import ScorerSettings, score_clips, unit_embeddings
 from asd.scoring.scorer import NO_REFERENCE, ClipPieces, Scorer
 
 DIM, N_EACH = 6, 4
@@ -152,9 +152,8 @@ def test_cosine_neighbours_are_the_same_bits_as_before(references: Any) -> None:
     scorer.fit(TRAIN)
     unit = torch.cat([TRAIN.embedding, NEW.embedding])
     clip = np.concatenate([TRAIN.clip, NEW.clip + 18])
-    is_source = np.concatenate([TRAIN.is_source, NEW.is_source])
-    section = SectionPieces("fan section 02", unit, clip, np.arange(24) < 18, is_source)
-    expected = score_section(section, ScorerSettings(3, "max", references))
+    own_clip = np.array([*range(18), *[NO_REFERENCE] * 6])
+    expected = score_clips(unit, clip, scorer.references, ScorerSettings(3, "max", references), own_clip=own_clip)
     found = scorer.score(TRAIN, ALL), scorer.score(NEW)
     for name in ("clips", "pieces", "nearest"):
         both = np.concatenate([getattr(scores, name) for scores in found])

@@ -1,28 +1,49 @@
 """Scores of pieces and clips against their nearest training pieces."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from asd.scoring.neighbours import (
     MAX_BLOCK,
     NO_REFERENCE,
     References,
     ScorerSettings,
-    SectionPieces,
     score_clips,
-    score_section,
     unit_embeddings,
 )
+from asd.scoring.scorer import Scores
 from asd.scoring.topk import largest_of_many
 
 SETTINGS = ScorerSettings(n_neighbors=3, aggregation="mean", references="both")
 N_PIECES = (4, 5, 4, 3, 6, 4, 5)  # of each clip
 IS_TRAIN = np.array([True, True, False, True, True, False, True])
 IS_SOURCE = np.array([True, False, True, True, False, False, True])
+
+
+@dataclass(frozen=True, eq=False)
+class SectionPieces:
+    """All pieces of all clips of one section, clip after clip: the training clips are the references."""
+
+    section: str
+    unit: Tensor
+    clip: NDArray[np.integer]
+    is_train: NDArray[np.bool_]
+    is_source: NDArray[np.bool_]
+
+    def references(self) -> References:
+        rows = np.flatnonzero(self.is_train[self.clip])
+        return References.from_arrays(self.section, self.unit[rows], self.clip[rows], self.is_source[self.clip[rows]])
+
+
+def score_section(pieces: SectionPieces, settings: ScorerSettings) -> Scores:
+    """Test clips against all references, training clips against the others."""
+    own_clip = np.where(pieces.is_train, np.arange(len(pieces.is_train)), NO_REFERENCE)
+    return score_clips(pieces.unit, pieces.clip, pieces.references(), settings, own_clip=own_clip)
 
 
 def section(seed: int = 0, dim: int = 16) -> SectionPieces:

@@ -14,7 +14,7 @@ import pytest
 
 from asd.experiment import train
 from asd.models.classifier import SectionClassifier
-from asd.report.summary import summary_table
+from asd.runs.overview import summary_table
 from asd.runs.record import read_record
 from asd.system.progress import be_quiet, progress
 from asd.training import progress_bar as training_bar

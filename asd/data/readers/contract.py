@@ -6,7 +6,7 @@ It takes the data's root as first argument and its own options by name, knows it
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -48,13 +48,6 @@ class Reader(Protocol):
         Raises:
             ValueError: There is no such machine, or nothing of it can be used.
         """
-
-
-class ReaderType(Protocol):
-    """What `data.reader._target_` names."""
-
-    def __call__(self, root: Path, **options: Any) -> Reader:
-        """Makes the reader of a root."""
 
 
 class Clip(NamedTuple):

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from asd.data.clips import file_of
-from asd.data.decoding import FULL_SCALE, read_waveform
+from asd.data.decoding import FULL_SCALE, Decoding, read_clip
 from asd.report.page.names import clip_slug
 from asd.system.files import saying_what_is_free
 from asd.system.progress import track
@@ -104,8 +104,8 @@ class MediaStore:
     def read(self, clip: str) -> NDArray[Any]:
         """The samples of a clip, int16 or float32 in steps of 16 bit."""
         path, *part = file_of(clip)
-        rules: dict[str, Any] = {"sample_rate": self.sample_rate, "min_samples": N_FFT, "channel": "mean"}
-        return read_waveform(self.root / path, **rules, resample=True, part=(part[0], part[1]))
+        decoding = Decoding(self.sample_rate, min_samples=N_FFT, channel="mean", resample=True)
+        return read_clip(self.root / path, decoding, (part[0], part[1]))
 
 
 def decibels(samples: NDArray[Any]) -> NDArray[np.float64]:

@@ -19,7 +19,6 @@ from asd.report.plots import embedding_map, roc_of_machine
 from asd.report.projection import Projection
 from asd.report.published import MACHINES, TABLE_2
 from asd.report.table import markdown_cell
-from asd.runs.recorded import RecordedData
 from asd.scoring.metrics import RULE_TEXT
 from asd.system.files import replacing_folder, saying_what_is_free
 from asd.system.printable import printable
@@ -96,7 +95,8 @@ def write_pages(grid: Grid, folder: Path, stores: dict[str, MediaStore], media_m
     content = overview_content(grid, stores, media_mb)
     write(environment, "index.html", folder / "index.html", **content)
     write(environment, "guide.html", folder / "guide.html", here="guide")
-    write(environment, "report.md", folder / "report.md", **content, machine_tables=machine_tables(grid))
+    of_machines = {machine: machine_content(grid, machine, []) for machine in grid.machines}
+    write(environment, "report.md", folder / "report.md", **content, machine_tables=of_machines)
     copy_assets(folder)
 
 
@@ -133,16 +133,11 @@ def overview_content(grid: Grid, stores: dict[str, MediaStore], media_mb: float)
         "states": tables.states(grid),
         "counts": tables.counts(grid),
         "versions": tables.versions(grid),
-        "datasets": datasets(grid.runs),
+        "datasets": {run.machine: run.config.data for run in grid.runs},
         "media_mb": media_mb,
         "media_used": sum(store.used for store in stores.values()) / MEGABYTE,
         "n_excluded": sum(store.n_excluded for store in stores.values()),
     }
-
-
-def datasets(runs: Sequence[Run]) -> dict[str, RecordedData]:
-    """Name, place and fingerprint of the data of each machine."""
-    return {run.machine: run.config.data for run in runs}
 
 
 def draw_machine(
@@ -163,10 +158,7 @@ def draw_machine(
         found["roc"] = draw(f"{slug(machine)}-roc", roc_of_machine(curves, rule))
     if projection:
         table = scored[0].table
-        found["map"] = draw(
-            f"{slug(machine)}-map",
-            embedding_map(projection.tsne, projection.rows, table, "t-SNE"),
-        )
+        found["map"] = draw(f"{slug(machine)}-map", embedding_map(projection.tsne, projection.rows, table, "t-SNE"))
     return found
 
 
@@ -184,11 +176,6 @@ def machine_content(grid: Grid, machine: str, scored: Sequence[Run]) -> dict[str
         "places": {metric: tables.places(rows, metric) for metric in ("auc", "pauc")},
         "gains": tables.gains(grid, machine),
     }
-
-
-def machine_tables(grid: Grid) -> dict[str, dict[str, Any]]:
-    """What report.md shows of each machine."""
-    return {machine: machine_content(grid, machine, []) for machine in grid.machines}
 
 
 def run_content(page: RunPage, scored: Sequence[Run]) -> dict[str, Any]:

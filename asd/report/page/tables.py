@@ -79,14 +79,9 @@ def overview_cell(row: TableRow, machine: str, comparable: bool) -> Cell | None:
     return Cell(auc, pauc, auc - reference[0], pauc - reference[1])
 
 
-def by_place(rows: Iterable[MetricRow]) -> dict[tuple[int, str], MetricRow]:
-    """The metrics of one system on one machine by section and domain."""
-    return {(row.section, row.domain): row for row in rows}
-
-
 def heat_rows(grid: Grid, machine: str) -> dict[str, dict[tuple[int, str], MetricRow]]:
     """System → section and domain → metrics."""
-    return {system: by_place(rows) for system, rows in grid.rows(machine).items()}
+    return {system: {(row.section, row.domain): row for row in rows} for system, rows in grid.rows(machine).items()}
 
 
 def places(rows: dict[str, dict[tuple[int, str], MetricRow]], metric: str) -> list[tuple[int, str]]:

@@ -7,7 +7,6 @@ from typing import Literal
 TRAINING = ("train", "finetune")
 EVALUATE = ("evaluate",)
 ENSEMBLE = ("ensemble",)
-JOB_TYPES = (*TRAINING, *EVALUATE, *ENSEMBLE)
 
 Kind = Literal["curve", "figure", "table", "image"]
 
@@ -51,12 +50,7 @@ KEYS = (
     LoggedKey("results/histogram", EVALUATE, "image", "scores of normal and anomalous test clips"),
     LoggedKey("results/projection", EVALUATE, "image", "embeddings of the clips on their two main axes (PCA)"),
     LoggedKey("results/clips", EVALUATE, "table", "the worst misses and false alarms, to listen to"),
-    LoggedKey(
-        "results/table2",
-        ENSEMBLE,
-        "table",
-        "all systems; the report's too, where the data are the same",
-    ),
+    LoggedKey("results/table2", ENSEMBLE, "table", "all systems; the report's too, where the data are the same"),
     LoggedKey("official/*", ENSEMBLE, "figure", "official score of a system of the grid, in percent"),
 )
 

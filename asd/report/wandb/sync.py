@@ -17,14 +17,13 @@ from asd.runs.recorded import RecordedConfig
 from asd.system.progress import say, track
 
 
-def sync(names: Sequence[str], asked: Mapping[str, Any], *, dry_run: bool, progress: bool = True) -> dict[str, str]:
+def sync(names: Sequence[str], asked: Mapping[str, Any], *, dry_run: bool) -> dict[str, str]:
     """Makes the W&B runs of grids one by one; a broken one does not keep the others from being made.
 
     Args:
         names: Of the grids: folders of outputs/.
         asked: What to take instead of each run's own: fields of `Destination`.
         dry_run: Only say what would be made.
-        progress: Whether to show how far it has come.
 
     Returns:
         What could not be made, and why.
@@ -34,7 +33,7 @@ def sync(names: Sequence[str], asked: Mapping[str, Any], *, dry_run: bool, progr
         print("\n".join(todo))
         return {}
     failures = {}
-    for folder, make in track(list(todo.items()), "sending to W&B", unit="run", show=progress):
+    for folder, make in track(list(todo.items()), "sending to W&B", unit="run"):
         try:
             make()
         except Exception as error:  # whatever is wrong with it, the next one may be whole
