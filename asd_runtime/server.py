@@ -8,12 +8,10 @@ from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import Annotated, Any, Literal
 
-import numpy as np
 from fastapi import APIRouter, Depends, FastAPI, HTTPException, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
-from numpy.typing import NDArray
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from pydantic import BaseModel
 from starlette.concurrency import run_in_threadpool
@@ -21,6 +19,7 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from asd_runtime import __version__
 from asd_runtime.detector import Detector
+from asd_runtime.framing import Samples
 from asd_runtime.model_file import Domain
 from asd_runtime.verdict import DEFAULT_RULE
 from asd_runtime.waveform import TooLongError, read_sound
@@ -197,7 +196,7 @@ class Scoring:
             nearest=found.nearest.tolist(),
         )
 
-    def decoded(self, body: bytes, sample_rate: int) -> tuple[NDArray[np.int16], int]:
+    def decoded(self, body: bytes, sample_rate: int) -> tuple[Samples, int]:
         """The samples of a body and their rate; 413 where they are too many, 415 where it is no sound."""
         try:
             with NamedTemporaryFile() as file:  # libsndfile meets damage in memory with calls that Python cannot answer

@@ -4,7 +4,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+
+from asd_runtime.framing import Samples
 
 
 @dataclass(frozen=True, eq=False)
@@ -12,10 +13,10 @@ class Block:
     """Samples that follow what came before.
 
     Attributes:
-        samples: (samples,) int16.
+        samples: (samples,) in steps of 16 bit.
     """
 
-    samples: NDArray[np.int16]
+    samples: Samples
 
 
 @dataclass(frozen=True)
@@ -37,11 +38,11 @@ class Window:
 
     Attributes:
         start: Position of the first sample since the stream began.
-        samples: (length,) int16.
+        samples: (length,) in steps of 16 bit.
     """
 
     start: int
-    samples: NDArray[np.int16]
+    samples: Samples
 
 
 def cut(stream: Iterable[Block | Gap], *, length: int, hop: int) -> Iterator[Window | Gap]:

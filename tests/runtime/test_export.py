@@ -9,10 +9,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 
 import asd
 from asd.config import CONF
+from asd.data.decoding import Decoding, from_array, read_waveform
 from asd.evaluation import evaluate
 from asd.experiment import train
 from asd.features.input import SpectrogramPieces
@@ -42,6 +44,7 @@ from asd_runtime.model_file import (
     write_model,
 )
 from asd_runtime.spectrogram import clip_pieces
+from asd_runtime.waveform import read_recording, to_steps
 from tests.support.factory import RATE, make_machine, tone
 from tests.support.jobs import compose
 
@@ -285,3 +288,21 @@ def test_a_setting_that_no_model_has_is_named(kind: type[Any], setting: str, val
     assert typed(settings) == proper[kind]
     with pytest.raises(ValueError, match=f"^{setting} is {value!r}$"):
         typed({**settings, setting: value})
+
+
+def test_recordings_finer_than_16_bit_and_beyond_full_scale_lose_nothing(workplace: Path) -> None:
+    fine = tone(520, 0.5, 3) / 32768 * 1e-3  # some 10 steps of 16 bit
+    kinds = {"fine": (1, "PCM_24"), "quiet": (1e-3, "FLOAT"), "loud": (1e6, "FLOAT"), "plain": (500, "PCM_16")}
+    for name, (gain, subtype) in kinds.items():
+        soundfile.write(f"{name}.wav", gain * fine, RATE, subtype=subtype)
+        expected = read_waveform(Path(f"{name}.wav"), sample_rate=RATE, min_samples=1)
+        found, rate = read_recording(Path(f"{name}.wav"))
+        np.testing.assert_array_equal(found, expected)
+        assert (found.dtype, rate) == (expected.dtype, RATE)
+        read = soundfile.read(f"{name}.wav")[0]
+        np.testing.assert_array_equal(to_steps(read), from_array(read, RATE, Decoding(RATE, 1)))
+    for subtype, suffix in (("PCM_24", "aiff"), ("PCM_16", "w64")):
+        soundfile.write(f"cut.{suffix}", fine, RATE, subtype=subtype)
+        Path(f"cut.{suffix}").write_bytes(Path(f"cut.{suffix}").read_bytes()[:-400])
+        with pytest.raises(ValueError, match="truncated"):
+            read_recording(Path(f"cut.{suffix}"))

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from asd.data.containers import find_sound
 from asd.data.decoding import read_waveform
+from asd_runtime.containers import find_sound
 
 RATE = 16_000
 LIST = b"LIST" + struct.pack("<I", 26) + b"INFOISFT" + struct.pack("<I", 14) + b"Lavf58.29.100\0"

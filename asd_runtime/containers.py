@@ -17,6 +17,7 @@ from typing import BinaryIO
 
 import soundfile
 
+MAX_CHUNKS = 1000  # of a file that are looked at; hostile ones have millions
 # Programs that write to a pipe cannot know the length and write one that no file reaches: FFFFFFFF (ffmpeg), 7FFFF000
 # (sox), 80000000 (arecord) and values near them, in 64 bits the largest. 0 is what a recorder leaves that was cut off.
 UNKNOWN_32 = (range(0x7FFF0000, 0x80010000), range(0xFFFF0000, 0x100000000))
@@ -203,7 +204,9 @@ def chunks(file: BinaryIO, layout: Layout, at: int) -> Iterator[tuple[bytes, int
     """Name, first byte and bytes of the content of each chunk."""
     header = struct.Struct(layout.header)
     file.seek(at)
-    while len(head := file.read(header.size)) == header.size:
+    for _ in range(MAX_CHUNKS):
+        if len(head := file.read(header.size)) < header.size:
+            return
         name, length = header.unpack(head)
         start, length = at + header.size, max(0, length - layout.counted)
         yield name, start, length
