@@ -83,7 +83,8 @@ class Extent:
     def is_open(self, size: int) -> bool:
         """Whether the sound goes on to the end of a file of `size` bytes, as far as the header tells."""
         passes_end = self.start + self.length > size
-        return self.is_unknown and self.start < size and (passes_end or self.length == 0)
+        has_number = self.field_at + struct.calcsize(self.field) <= size
+        return self.is_unknown and has_number and self.start < size and (passes_end or self.length == 0)
 
     def missing(self, size: int) -> int:
         """Bytes of the sound that a file of `size` bytes does not hold."""
@@ -202,7 +203,7 @@ def in_chunks(file: BinaryIO, layout: Layout, base: int, size: int) -> Iterator[
 
 def chunks(file: BinaryIO, layout: Layout, at: int) -> Iterator[tuple[bytes, int, int]]:
     """Name, first byte and bytes of the content of each chunk."""
-    header = struct.Struct(layout.header)
+    header, size = struct.Struct(layout.header), file.seek(0, os.SEEK_END)
     file.seek(at)
     for _ in range(MAX_CHUNKS):
         if len(head := file.read(header.size)) < header.size:
@@ -211,7 +212,7 @@ def chunks(file: BinaryIO, layout: Layout, at: int) -> Iterator[tuple[bytes, int
         start, length = at + header.size, max(0, length - layout.counted)
         yield name, start, length
         at = -(-(start + length) // layout.align) * layout.align
-        if at >= 2**63:
+        if at >= size:  # a damaged length leads beyond where a file system lets one seek
             return
         file.seek(at)
 

@@ -12,14 +12,15 @@ from fastapi import APIRouter, Depends, FastAPI, HTTPException, Query, Request, 
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from numpy.typing import NDArray
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from pydantic import BaseModel
 from starlette.concurrency import run_in_threadpool
 from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.requests import ClientDisconnect
 
 from asd_runtime import __version__
 from asd_runtime.detector import Detector
-from asd_runtime.framing import Samples
 from asd_runtime.model_file import Domain
 from asd_runtime.verdict import DEFAULT_RULE
 from asd_runtime.waveform import TooLongError, read_sound
@@ -158,6 +159,8 @@ class Scoring:
                     received += part
                     if len(received) > limit:
                         raise too_large
+        except ClientDisconnect:
+            raise HTTPException(400, "the connection ended before the body did") from None
         except TimeoutError:
             raise HTTPException(408, f"the body did not arrive within {self.limits.timeout:g} s") from None
         if not received:
@@ -196,7 +199,7 @@ class Scoring:
             nearest=found.nearest.tolist(),
         )
 
-    def decoded(self, body: bytes, sample_rate: int) -> tuple[Samples, int]:
+    def decoded(self, body: bytes, sample_rate: int) -> tuple[NDArray[Any], int]:
         """The samples of a body and their rate; 413 where they are too many, 415 where it is no sound."""
         try:
             with NamedTemporaryFile() as file:  # libsndfile meets damage in memory with calls that Python cannot answer
@@ -213,11 +216,11 @@ class Scoring:
         _, detector = self.find(model)
         if self.clips is None:
             raise HTTPException(404, "this server was started without --clips FOLDER, the root of the training data")
-        path = (self.clips / name).resolve()
-        is_known = any(name in section.clips for section in detector.model.sections.values())
-        if not (is_known and path.is_relative_to(self.clips.resolve()) and path.is_file()):
-            raise HTTPException(404, f"name={name}: no training clip of this model in the folder of --clips")
-        return path
+        if any(name in section.clips for section in detector.model.sections.values()):  # of others no path is made
+            path = (self.clips / name).resolve()
+            if path.is_relative_to(self.clips.resolve()) and path.is_file():
+                return path
+        raise HTTPException(404, f"name={name}: no training clip of this model in the folder of --clips")
 
 
 def create_app(

@@ -1,6 +1,7 @@
 """Sound in steps of 16 bit, or what is wrong with it: arrays of any usual type, and recordings."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import soundfile
@@ -78,8 +79,8 @@ def check_frames(promised: int) -> None:
         raise ValueError("its header does not say how long it is (FLAC from a pipe); write it to a file anew")
 
 
-def read_recording(path: Path) -> tuple[Samples, int]:
-    """The samples of a recording and its rate in Hz.
+def read_recording(path: Path) -> tuple[NDArray[Any], int]:
+    """The samples of a recording, (samples,) int16 or float32 of full scale 1, and its rate in Hz.
 
     Raises:
         ValueError: The file is missing, damaged, truncated or has several channels.
@@ -94,8 +95,8 @@ def read_recording(path: Path) -> tuple[Samples, int]:
         raise ValueError(f"{path}: {error}") from None
 
 
-def read_sound(path: Path, *, max_samples: int | None = None) -> tuple[Samples, int]:
-    """The samples of a regular file, whatever libsndfile reads, and its rate in Hz; messages do not name the file.
+def read_sound(path: Path, *, max_samples: int | None = None) -> tuple[NDArray[Any], int]:
+    """`read_recording` of a regular file, whatever libsndfile reads; messages do not name the file.
 
     Args:
         path: Of the file.
@@ -118,4 +119,5 @@ def read_sound(path: Path, *, max_samples: int | None = None) -> tuple[Samples, 
         raise ValueError(f"cannot be read as sound ({getattr(error, 'error_string', error)})") from None
     if len(samples) < promised:
         raise ValueError("truncated; its header promises more sound than the file holds")
-    return to_steps(samples), rate
+    steps = to_steps(samples)
+    return steps if steps.dtype == np.int16 else steps / np.float32(FULL_SCALE), rate

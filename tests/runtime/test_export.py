@@ -232,6 +232,9 @@ def test_fewer_references_are_stated_with_their_cost(evaluated: RunFolder) -> No
     assert len(model.network) < len(whole.network)
     with pytest.raises(ValueError, match="section 7 is not known"):
         exported_detector(evaluated.path, only=[7])
+    for seconds in (0.01, -1.0, np.nan, np.inf):
+        with pytest.raises(ValueError, match="--window"):
+            exported_detector(evaluated.path, clip_seconds=seconds)
 
 
 @pytest.mark.slow
@@ -296,7 +299,8 @@ def test_recordings_finer_than_16_bit_and_beyond_full_scale_lose_nothing(workpla
     for name, (gain, subtype) in kinds.items():
         soundfile.write(f"{name}.wav", gain * fine, RATE, subtype=subtype)
         expected = read_waveform(Path(f"{name}.wav"), sample_rate=RATE, min_samples=1)
-        found, rate = read_recording(Path(f"{name}.wav"))
+        read, rate = read_recording(Path(f"{name}.wav"))
+        found = to_steps(read)
         np.testing.assert_array_equal(found, expected)
         assert (found.dtype, rate) == (expected.dtype, RATE)
         read = soundfile.read(f"{name}.wav")[0]

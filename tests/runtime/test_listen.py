@@ -102,6 +102,35 @@ def test_unusable_recordings_are_passed_over(tmp_path: Path) -> None:
         list(recordings(tmp_path / "none", RATE, follow=False))
 
 
+def test_a_folder_that_grows_is_read_when_its_files_are_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    soundfile.write(tmp_path / "A.WAV", tone(400, 1, 0), RATE)  # as many recorders write it
+    soundfile.write(tmp_path / "b.wav", tone(400, 1, 0), RATE)
+    half, whole = (tmp_path / "b.wav").read_bytes()[:-8000], (tmp_path / "b.wav").read_bytes()
+    (tmp_path / "b.wav").write_bytes(half)
+    (tmp_path / "gone.wav").symlink_to(tmp_path / "nothing")
+    now = [0.0]
+
+    def wait(seconds: float) -> None:
+        now[0] += seconds
+        if now[0] == 3:  # after looks that found it unchanged
+            (tmp_path / "b.wav").write_bytes(whole)
+
+    monkeypatch.setattr("asd_runtime.sources.time.sleep", wait)
+    monkeypatch.setattr("asd_runtime.sources.time.monotonic", lambda: now[0])
+    found = [next(stream) for stream in [recordings(tmp_path, RATE, follow=True)] for _ in range(7)]
+    reasons = [part.reason for part in found if isinstance(part, Gap)]
+    assert "gone.wav: cannot be read as sound" in reasons[0]
+    assert reasons[1:] == ["recording A.WAV", "recording b.wav"]
+    assert sum(len(part.samples) for part in found if isinstance(part, Block)) == 2 * RATE
+
+
+@pytest.mark.parametrize("option", ["--hop=inf", "--off=nan", "--min-seconds=nan", "--snippets-mb=inf"])
+def test_numbers_that_are_not_finite_are_named(option: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["listen", "fan.asd", "-", option])
+    assert f"argument {option[:5]}" in capsys.readouterr().err
+
+
 def test_snippets_stay_within_their_budget(tmp_path: Path) -> None:
     snippets = Snippets(tmp_path, 5000, RATE)
     for second in range(6):
