@@ -122,6 +122,7 @@ def from_array(samples: np.ndarray, sample_rate: int, decoding: Decoding) -> np.
     scale = 1 if block.dtype == np.int16 else FULL_SCALE
     values = one_channel(block, decoding.channel)
     if values.dtype != np.int16:
+        values = values.astype(np.float64)  # float16 ends at twice full scale
         check_peak(values * (scale / FULL_SCALE))
         values = narrowed((values * scale).astype(np.float32))
     if sample_rate != decoding.sample_rate:

@@ -305,6 +305,8 @@ def test_recordings_finer_than_16_bit_and_beyond_full_scale_lose_nothing(workpla
         assert (found.dtype, rate) == (expected.dtype, RATE)
         read = soundfile.read(f"{name}.wav")[0]
         np.testing.assert_array_equal(to_steps(read), from_array(read, RATE, Decoding(RATE, 1)))
+    half = (3e6 * fine).astype(np.float16)  # beyond full scale, where float16 has no steps of 16 bit left
+    np.testing.assert_array_equal(from_array(half, RATE, Decoding(RATE, 1)), to_steps(half))
     for subtype, suffix in (("PCM_24", "aiff"), ("PCM_16", "w64")):
         soundfile.write(f"cut.{suffix}", fine, RATE, subtype=subtype)
         Path(f"cut.{suffix}").write_bytes(Path(f"cut.{suffix}").read_bytes()[:-400])
