@@ -100,14 +100,13 @@ class Listener:
         self.is_alarm = self.is_silent = self.is_clipped = False
         self.since: float | None = None  # the scores have asked for the other state from here on
         self.peak = -math.inf
-        self.seconds = 0.0
 
     def listen(self, stream: Iterable[Window | Gap]) -> Iterator[Heard | Event]:
         """What is heard, window by window, each followed by its events."""
         for part in stream:
             if isinstance(part, Gap):
                 self.since = None  # what was before a gap proves nothing about what is after
-                yield Event("gap", self.seconds, reason=part.reason)
+                yield Event("gap", part.start / self.detector.sample_rate, reason=part.reason)
             else:
                 yield from self.hear(part)
 
@@ -115,7 +114,6 @@ class Listener:
         """One window and its events."""
         rate = self.detector.sample_rate
         seconds, samples = window.start / rate, window.samples
-        self.seconds = seconds + len(samples) / rate
         is_silent = bool(samples.min() == samples.max())
         score = math.nan if is_silent else self.score(samples)
         is_clipped = float((np.abs(samples.astype(np.float32)) >= FULL_SCALE - 1).mean()) > CLIPPED_SHARE

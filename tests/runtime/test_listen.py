@@ -50,6 +50,15 @@ def test_no_window_spans_a_gap() -> None:
         list(cut(parts, length=0, hop=1))
 
 
+def test_a_gap_is_where_the_sound_stops_and_sound_too_short_for_a_window_is_said() -> None:
+    short, whole = Block(np.ones(70, np.int16)), Block(np.ones(130, np.int16))
+    found = list(cut([Gap("a"), short, Gap("b"), whole, Gap("c", 20), short], length=100, hop=50))
+    gaps = [(part.reason, part.start) for part in found if isinstance(part, Gap)]
+    said = "70 samples without a gap get no score: a window takes 100"
+    assert gaps == [("a", 0), (said, 0), ("b", 70), ("c", 200), (said, 220)]
+    assert [window.start for window in found if isinstance(window, Window)] == [70]
+
+
 @pytest.mark.ci
 @pytest.mark.slow
 def test_a_score_in_a_stream_is_the_offline_score_to_the_bit(model: Model) -> None:
