@@ -164,6 +164,7 @@ def test_the_command_scores_and_listens(model: Model, capsys: pytest.CaptureFixt
     for wrong in (["--rate", "8000"], ["--section", "9"], ["--threshold", "often"], ["--threshold", "quantile=2"]):
         assert main([*listen, *wrong]) == 2
     assert main(["score", "odd.wav", "odd.wav"]) == 2  # no exported detector
+    assert asd_command(["score", "fan.asd", "odd.wav", "--section", "0", "--scorer", "lof"]) == 2
 
 
 def test_a_hop_at_which_windows_share_no_piece_is_said_and_never_the_default(
