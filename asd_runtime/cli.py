@@ -6,6 +6,7 @@
 import argparse
 import ipaddress
 import json
+import math
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -49,6 +50,14 @@ def user_path(text: str) -> Path:
     return Path(text).expanduser()
 
 
+def finite(text: str) -> float:
+    """A finite number, as typed."""
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError
+    return value
+
+
 def add_model(parser: argparse.ArgumentParser, metavar: str, what: str) -> None:
     """The options that both commands have."""
     parser.add_argument("model", type=user_path, metavar=metavar, help=what)
@@ -64,7 +73,7 @@ def add_score(
     add_model(parser, metavar, what)
     parser.add_argument("clips", type=user_path, nargs="+", metavar="clip.wav", help="recordings to score")
     parser.add_argument("--threshold", default="quantile=0.9", help=RULE)
-    parser.add_argument("--hop", type=float, metavar="SECONDS", help="between scores, which per-day needs")
+    parser.add_argument("--hop", type=finite, metavar="SECONDS", help="between scores, which per-day needs")
     parser.add_argument("--nearest", type=int, default=0, metavar="N", help="also the N nearest training clips")
     parser.add_argument("--json", action="store_true", help="in JSON, with the pieces and their nearest training clips")
     parser.add_argument("--fail-on-anomaly", action="store_true", help="exit code 1 where a recording is anomalous")
@@ -121,13 +130,13 @@ def add_listen(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     parser.add_argument("--device", help="microphone, by name")
     parser.add_argument("--rate", type=int, help="of raw samples, in Hz; must be the model's")
     parser.add_argument("--follow", action="store_true", help="wait for more recordings in the folder")
-    parser.add_argument("--hop", type=float, metavar="SECONDS", help=f"between scores ({HOP_SECONDS}, or close to it)")
+    parser.add_argument("--hop", type=finite, metavar="SECONDS", help=f"between scores ({HOP_SECONDS}, or close to it)")
     parser.add_argument("--threshold", default="per-day=1", help=RULE)
-    parser.add_argument("--off", type=float, metavar="SCORE", help="where an alarm ends (the threshold)")
-    parser.add_argument("--min-seconds", type=float, default=0.0, help="of an alarm, and of its end (%(default)g)")
+    parser.add_argument("--off", type=finite, metavar="SCORE", help="where an alarm ends (the threshold)")
+    parser.add_argument("--min-seconds", type=finite, default=0.0, help="of an alarm, and of its end (%(default)g)")
     parser.add_argument("--events", type=user_path, metavar="FILE", help="append events as JSON lines")
     parser.add_argument("--snippets", type=user_path, metavar="FOLDER", help="keep the window that began each alarm")
-    parser.add_argument("--snippets-mb", type=float, default=100.0, metavar="MB", help="that they take (%(default)g)")
+    parser.add_argument("--snippets-mb", type=finite, default=100.0, metavar="MB", help="that they take (%(default)g)")
     parser.set_defaults(command=listen)
 
 
@@ -216,10 +225,12 @@ def add_serve(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
     parser.add_argument(
         "--clips", type=user_path, metavar="FOLDER", help="root of the training data, to hear nearest clips"
     )
-    parser.add_argument("--max-mb", type=float, default=16, metavar="MB", help="of a recording (%(default)g)")
-    parser.add_argument("--max-seconds", type=float, default=60, metavar="SECONDS", help="of a recording (%(default)g)")
+    parser.add_argument("--max-mb", type=finite, default=16, metavar="MB", help="of a recording (%(default)g)")
     parser.add_argument(
-        "--timeout", type=float, default=30, metavar="SECONDS", help="to receive a recording, to wait (%(default)g)"
+        "--max-seconds", type=finite, default=60, metavar="SECONDS", help="of a recording (%(default)g)"
+    )
+    parser.add_argument(
+        "--timeout", type=finite, default=30, metavar="SECONDS", help="to receive a recording, to wait (%(default)g)"
     )
     parser.add_argument("--at-once", type=int, default=os.cpu_count() or 1, help="scored together (%(default)s)")
     parser.add_argument("--waiting", type=int, default=16, help="requests that may wait (%(default)s)")
@@ -260,13 +271,15 @@ def read_token(path: Path | None) -> str | None:
     """The token in a file.
 
     Raises:
-        ValueError: It is shorter than 16 characters.
+        ValueError: It is shorter than 16 characters, or no header can carry it.
     """
     if path is None:
         return None
     token = path.read_text(encoding="utf-8").strip()
     if len(token) < SHORTEST_TOKEN:
         raise ValueError(f"{path}: a token of {len(token)} characters; give {SHORTEST_TOKEN} or more")
+    if not (token.isascii() and token.isprintable()):
+        raise ValueError(f"{path}: a token of one line of ASCII is needed; no header carries another one")
     return token
 
 

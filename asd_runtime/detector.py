@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asd_runtime.back_ends import back_end_scores
-from asd_runtime.framing import first_columns, min_samples, raw_windows
+from asd_runtime.framing import Samples, first_columns, min_samples, raw_windows
 from asd_runtime.logmel import clip_windows, pooled_log_mel
 from asd_runtime.model_file import (
     BackEndScoring,
@@ -26,7 +26,7 @@ from asd_runtime.network import Network
 from asd_runtime.scoring import NeighbourSearch, PieceScores, log_odds, squared_errors, unit_length
 from asd_runtime.spectrogram import clip_pieces
 from asd_runtime.verdict import DEFAULT_RULE, ClipScore, Threshold, find_threshold, share_below
-from asd_runtime.waveform import read_recording, to_int16
+from asd_runtime.waveform import read_recording, to_steps
 
 
 class Detector:
@@ -71,7 +71,7 @@ class Detector:
         """Scores one recording.
 
         Args:
-            samples: (samples,) int16, or floats in [−1, 1].
+            samples: (samples,) int16, or floats of full scale 1.
             sample_rate: In Hz.
             section: Whose normal sound it is compared with; may be absent where the model has one section.
             threshold: A rule, see `asd_runtime.verdict.RULES`.
@@ -107,7 +107,7 @@ class Detector:
             raise ValueError(f"section {number} is not in this model; it knows {known}")
         return self.model.sections[number]
 
-    def checked(self, samples: NDArray[np.generic], sample_rate: int) -> NDArray[np.int16]:
+    def checked(self, samples: NDArray[np.generic], sample_rate: int) -> Samples:
         """The samples, if they can be scored.
 
         Raises:
@@ -115,14 +115,14 @@ class Detector:
         """
         if sample_rate != self.sample_rate:
             raise ValueError(f"{sample_rate} Hz, expected {self.sample_rate} Hz. Nothing is resampled here")
-        waveform, least = to_int16(samples), min_samples(self.model.input)
+        waveform, least = to_steps(samples), min_samples(self.model.input)
         if len(waveform) < least:
             raise ValueError(f"too short, {len(waveform)} samples; one piece needs {least}")
         if waveform.min() == waveform.max():
             raise ValueError(f"silent; all of its {len(waveform)} samples are {waveform[0]}")
         return waveform
 
-    def judge(self, waveform: NDArray[np.int16], section: Section, threshold: Threshold, domain: Domain) -> ClipScore:
+    def judge(self, waveform: Samples, section: Section, threshold: Threshold, domain: Domain) -> ClipScore:
         """The score and verdict of checked samples."""
         settings = self.model.input
         pieces = self.piece_scores(waveform, section)
@@ -144,7 +144,7 @@ class Detector:
         """What makes one clip's score of its pieces' scores."""
         return np.max if getattr(self.model.scoring, "aggregation", "mean") == "max" else np.mean
 
-    def piece_scores(self, waveform: NDArray[np.int16], section: Section) -> PieceScores:
+    def piece_scores(self, waveform: Samples, section: Section) -> PieceScores:
         """The scores of the pieces of a clip."""
         scoring = self.model.scoring
         if isinstance(scoring, NeighbourScoring):
@@ -154,7 +154,7 @@ class Detector:
         return self.window_scores(waveform, section, scoring)
 
     def window_scores(
-        self, waveform: NDArray[np.int16], section: Section, scoring: ReconstructionScoring | LogOddsScoring
+        self, waveform: Samples, section: Section, scoring: ReconstructionScoring | LogOddsScoring
     ) -> PieceScores:
         """The scores of log-mel windows, which are compared with no training clip."""
         groups, network = self.windows(waveform), self.network
@@ -168,7 +168,7 @@ class Detector:
         found = np.concatenate(scores)
         return PieceScores(found, np.full(len(found), -1))
 
-    def embeddings(self, waveform: NDArray[np.int16]) -> Iterator[NDArray[np.float32]]:
+    def embeddings(self, waveform: Samples) -> Iterator[NDArray[np.float32]]:
         """The embedding of each piece, (1, dim); one at a time, which is fastest and gives the same bits anywhere.
 
         Those of a network have unit length.
@@ -184,7 +184,7 @@ class Detector:
         for piece in cut:
             yield unit_length(self.network.remember(piece).astype(np.float32))
 
-    def windows(self, waveform: NDArray[np.int16]) -> Iterator[NDArray[np.float32]]:
+    def windows(self, waveform: Samples) -> Iterator[NDArray[np.float32]]:
         """The log-mel windows of a clip in groups."""
         assert isinstance(self.model.input, LogMelInput)
         assert self.model.mel_filters is not None

@@ -1,6 +1,7 @@
 """Where the columns and pieces of a clip lie: the arithmetic shared by both kinds of input."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +11,7 @@ from asd_runtime.model_file import Input, LogMelInput, PieceInput, PooledInput, 
 FULL_SCALE = 32768
 PIECES_AT_ONCE = 64  # bounds the memory of an hour-long clip
 
+Samples = NDArray[Any]  # in steps of 16 bit: int16 where all of them are whole, else float32
 Transform = PieceInput | LogMelInput | PooledInput
 
 
@@ -39,12 +41,12 @@ def groups(starts: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
         yield starts[first : first + PIECES_AT_ONCE]
 
 
-def padded(samples: NDArray[np.int16], settings: Input) -> NDArray[np.int16]:
+def padded(samples: Samples, settings: Input) -> Samples:
     """A clip with the margin at both ends."""
     return np.pad(samples, settings.margin, mode="reflect" if settings.pad == "reflect" else "constant")
 
 
-def column_windows(samples_padded: NDArray[np.int16], first: int, count: int, settings: Transform) -> NDArray[np.int16]:
+def column_windows(samples_padded: Samples, first: int, count: int, settings: Transform) -> Samples:
     """The samples below each of `count` columns, (count, n_fft), a view."""
     start = first * settings.hop_length
     stop = start + (count - 1) * settings.hop_length + settings.n_fft
@@ -52,7 +54,7 @@ def column_windows(samples_padded: NDArray[np.int16], first: int, count: int, se
     return every[:: settings.hop_length]
 
 
-def raw_windows(samples: NDArray[np.int16], settings: WindowInput) -> Iterator[NDArray[np.float32]]:
+def raw_windows(samples: Samples, settings: WindowInput) -> Iterator[NDArray[np.float32]]:
     """The windows of a clip one after the other, each (1, window_length), as 16-bit numbers."""
     wave = padded(samples, settings)
     for start in first_columns(len(samples), settings) * settings.hop_length:

@@ -6,10 +6,9 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from asd_runtime.detector import Detector
-from asd_runtime.framing import FULL_SCALE
+from asd_runtime.framing import FULL_SCALE, Samples
 from asd_runtime.model_file import Domain, Section
 from asd_runtime.verdict import Threshold
 from asd_runtime.windows import Gap, Window
@@ -49,7 +48,7 @@ class Heard:
         score: NaN where it is silent.
         state: After it.
         is_clipped: Whether more than a thousandth of its samples are at full scale.
-        samples: (samples,) int16.
+        samples: (samples,) in steps of 16 bit.
     """
 
     seconds: float
@@ -57,7 +56,7 @@ class Heard:
     score: float
     state: State
     is_clipped: bool
-    samples: NDArray[np.int16]
+    samples: Samples
 
 
 @dataclass(frozen=True)
@@ -101,14 +100,13 @@ class Listener:
         self.is_alarm = self.is_silent = self.is_clipped = False
         self.since: float | None = None  # the scores have asked for the other state from here on
         self.peak = -math.inf
-        self.seconds = 0.0
 
     def listen(self, stream: Iterable[Window | Gap]) -> Iterator[Heard | Event]:
         """What is heard, window by window, each followed by its events."""
         for part in stream:
             if isinstance(part, Gap):
                 self.since = None  # what was before a gap proves nothing about what is after
-                yield Event("gap", self.seconds, reason=part.reason)
+                yield Event("gap", part.start / self.detector.sample_rate, reason=part.reason)
             else:
                 yield from self.hear(part)
 
@@ -116,10 +114,9 @@ class Listener:
         """One window and its events."""
         rate = self.detector.sample_rate
         seconds, samples = window.start / rate, window.samples
-        self.seconds = seconds + len(samples) / rate
         is_silent = bool(samples.min() == samples.max())
         score = math.nan if is_silent else self.score(samples)
-        is_clipped = float((np.abs(samples.astype(np.int32)) >= FULL_SCALE - 1).mean()) > CLIPPED_SHARE
+        is_clipped = float((np.abs(samples.astype(np.float32)) >= FULL_SCALE - 1).mean()) > CLIPPED_SHARE
         events = [] if is_silent else list(self.update(score, seconds))
         level = 20 * math.log10(max(float(np.sqrt(np.square(samples / FULL_SCALE).mean())), 1e-12))
         state: State = "silent" if is_silent else "alarm" if self.is_alarm else "normal"
@@ -131,7 +128,7 @@ class Listener:
             yield Event(f"clipping-{'begins' if is_clipped else 'ends'}", seconds)
         self.is_silent, self.is_clipped = is_silent, is_clipped
 
-    def score(self, samples: NDArray[np.int16]) -> float:
+    def score(self, samples: Samples) -> float:
         """The score that the same samples get as a recording."""
         return self.detector.judge(samples, self.section, Threshold(self.alarm.on, "alarm"), self.domain).score
 

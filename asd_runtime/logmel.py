@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from asd_runtime.framing import FULL_SCALE, column_windows, first_columns, groups, hann, padded
+from asd_runtime.framing import FULL_SCALE, Samples, column_windows, first_columns, groups, hann, padded
 from asd_runtime.model_file import LogMelInput, PooledInput
 
 COLUMNS_AT_ONCE = 1024  # of a pooled clip; bounds the memory of an hour-long one
@@ -14,7 +14,7 @@ EPSILON = sys.float_info.epsilon  # floor below the logarithm
 
 
 def clip_windows(
-    samples: NDArray[np.int16], settings: LogMelInput, mel_filters: NDArray[np.float64]
+    samples: Samples, settings: LogMelInput, mel_filters: NDArray[np.float64]
 ) -> Iterator[NDArray[np.float32]]:
     """The windows of a clip in groups, each (windows, n_frames, n_mels), in dB."""
     wave = padded(samples, settings)
@@ -25,9 +25,7 @@ def clip_windows(
         yield np.stack([columns[start : start + settings.n_frames] for start in starts - first])
 
 
-def pooled_log_mel(
-    samples: NDArray[np.int16], settings: PooledInput, mel_filters: NDArray[np.float64]
-) -> NDArray[np.float32]:
+def pooled_log_mel(samples: Samples, settings: PooledInput, mel_filters: NDArray[np.float64]) -> NDArray[np.float32]:
     """The log-mel energies of a clip, in dB: the mean over time of each band, larger ones first, weighed by r^rank.
 
     Returns:
@@ -46,7 +44,7 @@ def pooled_log_mel(
 
 
 def mel_energies(
-    wave: NDArray[np.int16],
+    wave: Samples,
     first: int,
     count: int,
     settings: LogMelInput | PooledInput,

@@ -8,7 +8,6 @@ from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import Annotated, Any, Literal
 
-import numpy as np
 from fastapi import APIRouter, Depends, FastAPI, HTTPException, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse
@@ -18,6 +17,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, G
 from pydantic import BaseModel
 from starlette.concurrency import run_in_threadpool
 from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.requests import ClientDisconnect
 
 from asd_runtime import __version__
 from asd_runtime.detector import Detector
@@ -159,6 +159,8 @@ class Scoring:
                     received += part
                     if len(received) > limit:
                         raise too_large
+        except ClientDisconnect:
+            raise HTTPException(400, "the connection ended before the body did") from None
         except TimeoutError:
             raise HTTPException(408, f"the body did not arrive within {self.limits.timeout:g} s") from None
         if not received:
@@ -197,7 +199,7 @@ class Scoring:
             nearest=found.nearest.tolist(),
         )
 
-    def decoded(self, body: bytes, sample_rate: int) -> tuple[NDArray[np.int16], int]:
+    def decoded(self, body: bytes, sample_rate: int) -> tuple[NDArray[Any], int]:
         """The samples of a body and their rate; 413 where they are too many, 415 where it is no sound."""
         try:
             with NamedTemporaryFile() as file:  # libsndfile meets damage in memory with calls that Python cannot answer
@@ -214,11 +216,11 @@ class Scoring:
         _, detector = self.find(model)
         if self.clips is None:
             raise HTTPException(404, "this server was started without --clips FOLDER, the root of the training data")
-        path = (self.clips / name).resolve()
-        is_known = any(name in section.clips for section in detector.model.sections.values())
-        if not (is_known and path.is_relative_to(self.clips.resolve()) and path.is_file()):
-            raise HTTPException(404, f"name={name}: no training clip of this model in the folder of --clips")
-        return path
+        if any(name in section.clips for section in detector.model.sections.values()):  # of others no path is made
+            path = (self.clips / name).resolve()
+            if path.is_relative_to(self.clips.resolve()) and path.is_file():
+                return path
+        raise HTTPException(404, f"name={name}: no training clip of this model in the folder of --clips")
 
 
 def create_app(

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
-from numpy.typing import NDArray
+
+from asd_runtime.framing import FULL_SCALE, Samples
 
 HEADER_BYTES = 44
 
@@ -24,9 +25,9 @@ class Snippets:
     budget_bytes: int
     sample_rate: int
 
-    def keep(self, seconds: float, samples: NDArray[np.int16]) -> Path | None:
+    def keep(self, seconds: float, samples: Samples) -> Path | None:
         """Writes a window; None where it alone is larger than the budget."""
-        size = samples.nbytes + HEADER_BYTES
+        size = 2 * len(samples) + HEADER_BYTES
         if size > self.budget_bytes:
             return None
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -36,5 +37,7 @@ class Snippets:
             taken -= kept[0].stat().st_size
             kept.pop(0).unlink()
         path = self.folder / f"alarm-{round(seconds * 1000):012d}ms.wav"
-        soundfile.write(path, samples, self.sample_rate, subtype="PCM_16")
+        soundfile.write(
+            path, samples.clip(-FULL_SCALE, FULL_SCALE - 1).astype(np.int16), self.sample_rate, subtype="PCM_16"
+        )
         return path

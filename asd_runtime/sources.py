@@ -9,11 +9,13 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from asd_runtime.waveform import read_recording
+from asd_runtime.waveform import read_recording, to_steps
 from asd_runtime.windows import Block, Gap
 
 BLOCK_SECONDS = 0.5
 QUEUE_BLOCKS = 120  # a minute of sound that waits to be scored; what comes after is lost, and said
+SETTLED_SECONDS = 5.0  # ffmpeg writes in blocks of 32 kB: at 8 kHz one in two seconds
+GONE = -1
 RETRY_SECONDS = 2.0
 DRIFT = 0.02  # share by which a device's rate may differ from what it says
 DRIFT_AFTER_SECONDS = 60.0
@@ -38,14 +40,17 @@ def pipe(stream: BinaryIO, sample_rate: int) -> Iterator[Block | Gap]:
         yield Gap("the pipe ended in the middle of a sample")
 
 
-def recordings(path: Path, sample_rate: int, *, follow: bool, poll_seconds: float = 1.0) -> Iterator[Block | Gap]:
+def recordings(
+    path: Path, sample_rate: int, *, follow: bool, poll_seconds: float = 1.0, settled_seconds: float = SETTLED_SECONDS
+) -> Iterator[Block | Gap]:
     """A recording, or those of a folder in the order of their names; unusable ones are said and passed over.
 
     Args:
         path: A file or a folder.
         sample_rate: That they must have, in Hz.
-        follow: Whether to wait for more files, once their size no longer changes.
+        follow: Whether to wait for more files. Each is read once its size has not changed for `settled_seconds`.
         poll_seconds: Between two looks at the folder.
+        settled_seconds: After which a file is taken to be whole.
 
     Raises:
         ValueError: There is no such file or folder.
@@ -53,24 +58,41 @@ def recordings(path: Path, sample_rate: int, *, follow: bool, poll_seconds: floa
     if not path.exists():
         raise ValueError(f"{path}: no such file or folder")
     done: set[Path] = set()
-    sizes: dict[Path, int] = {}
+    sizes: dict[Path, tuple[int, float]] = {}  # and since when
     while True:
-        files = [path] if path.is_file() else sorted(path.glob("*.wav"))
-        for file in files:
-            if file not in done and (not follow or sizes.get(file) == file.stat().st_size):
+        for file in [path] if path.is_file() else sound_files(path):
+            if file in done:
+                continue
+            size = size_of(file)
+            known, since = sizes.setdefault(file, (size, time.monotonic()))
+            if not follow or size == GONE or (size == known and time.monotonic() - since >= settled_seconds):
                 done.add(file)
                 yield from recording(file, sample_rate)
-            elif file not in done:
-                sizes[file] = file.stat().st_size
+            elif size != known:
+                sizes[file] = size, time.monotonic()
         if not follow:
             return
         time.sleep(poll_seconds)
+
+
+def sound_files(folder: Path) -> list[Path]:
+    """The WAV files of a folder, which recorders write in capitals too, in the order of their names."""
+    return sorted(path for path in folder.glob("*") if path.suffix.lower() == ".wav")
+
+
+def size_of(path: Path) -> int:
+    """Bytes of a file; `GONE` where somebody took it away since the folder was read."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return GONE
 
 
 def recording(path: Path, sample_rate: int) -> Iterator[Block | Gap]:
     """One recording: a stream of its own between gaps."""
     try:
         samples, rate = read_recording(path)
+        samples = to_steps(samples)
         if rate != sample_rate:
             raise ValueError(f"{path}: {rate} Hz, expected {sample_rate} Hz. Nothing is resampled here")
     except ValueError as error:

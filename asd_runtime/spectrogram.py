@@ -5,14 +5,14 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from asd_runtime.framing import FULL_SCALE, column_windows, first_columns, groups, hann, padded
+from asd_runtime.framing import FULL_SCALE, Samples, column_windows, first_columns, groups, hann, padded
 from asd_runtime.model_file import PieceInput
 
 LOG_FLOOR = 1e-8  # these two as in asd/features/spectrogram.py; a test compares them
 SMALLEST_DEVIATION = 1e-12
 
 
-def clip_pieces(samples: NDArray[np.int16], settings: PieceInput) -> Iterator[NDArray[np.float32]]:
+def clip_pieces(samples: Samples, settings: PieceInput) -> Iterator[NDArray[np.float32]]:
     """The pieces of a clip one after the other, each (1, 1, n_bins, n_frames); transforms are shared by overlaps."""
     wave = padded(samples, settings)
     for starts in groups(first_columns(len(samples), settings)):
@@ -23,7 +23,7 @@ def clip_pieces(samples: NDArray[np.int16], settings: PieceInput) -> Iterator[ND
             yield finish(piece, settings)[None, None]
 
 
-def magnitude(wave: NDArray[np.int16], first: int, count: int, settings: PieceInput) -> NDArray[np.float32]:
+def magnitude(wave: Samples, first: int, count: int, settings: PieceInput) -> NDArray[np.float32]:
     """The modulus of the Fourier transform of `count` columns from `first` on, (n_bins, count), pairs averaged."""
     window = (hann(settings.n_fft) / FULL_SCALE).astype(np.float32)
     spectrum = np.fft.rfft(column_windows(wave, first, count, settings) * window)

@@ -23,8 +23,14 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
 
 
 def open_run(options: argparse.Namespace) -> Callable[[Path], ClipScore]:
-    """What scores a file with a finished, evaluated run, or with an exported model."""
+    """What scores a file with a finished, evaluated run, or with an exported model.
+
+    Raises:
+        ValueError: Another scorer is asked of an exported model.
+    """
     if options.model.is_file():
+        if options.scorer is not None:
+            raise ValueError(f"--scorer: {options.model} has the one it was exported with (asd export --scorer)")
         options.domain = options.domain or "both"
         return open_model(options)
     from asd import load_run

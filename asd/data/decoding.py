@@ -13,16 +13,12 @@ import numpy as np
 import soundfile
 
 from asd.data.clips import WHOLE
-from asd.data.containers import open_whole
 from asd.system.amounts import duration
+from asd_runtime.containers import open_whole
+from asd_runtime.waveform import SIXTEEN_BIT, check_audible, check_frames, check_peak, narrowed
 
 FULL_SCALE = 32768
 FRAMES_AT_ONCE = 1 << 20  # of a long recording: its other channels are never held as a whole
-UNKNOWN_FRAMES = 2**62  # libsndfile's count is above this where FLAC's is 0, and its decoder then fails at the end
-# Coded in at most 16 bit a sample; what they are decoded to fits int16 exactly.
-SIXTEEN_BIT = {"PCM_S8", "PCM_U8", "PCM_16", "ULAW", "ALAW", "IMA_ADPCM", "MS_ADPCM", "GSM610", "G721_32", "ALAC_16"}
-# Peaks that a recording may have, ±240 dB around full scale: beyond, float32 spectra lose it or overflow.
-QUIETEST, LOUDEST = 1e-12, 1e12
 
 Channel = int | Literal["error", "mean"]
 
@@ -110,6 +106,7 @@ def from_array(samples: np.ndarray, sample_rate: int, decoding: Decoding) -> np.
     scale = 1 if block.dtype == np.int16 else FULL_SCALE
     values = one_channel(block, decoding.channel)
     if values.dtype != np.int16:
+        values = values.astype(np.float64)  # float16 ends at twice full scale
         check_peak(values * (scale / FULL_SCALE))
         values = narrowed((values * scale).astype(np.float32))
     if sample_rate != decoding.sample_rate:
@@ -130,8 +127,7 @@ def read_recording(path: Path, decoding: Decoding) -> Recording:
         with open_whole(path) as sound:
             check_format(sound.samplerate, sound.channels, decoding)
             rate, promised = sound.samplerate, sound.frames
-            if promised >= UNKNOWN_FRAMES:
-                raise ValueError("its header does not say how long it is (FLAC from a pipe); write it to a file anew")
+            check_frames(promised)
             check_length(promised / rate, decoding)
             samples = read_channel(sound, decoding.channel)
     except (OSError, soundfile.SoundFileError) as error:
@@ -192,8 +188,7 @@ def read_channel(sound: soundfile.SoundFile, channel: Channel) -> np.ndarray:
             peak = max(peak, check_peak(values / unit))
             values = (values * (FULL_SCALE / unit)).astype(np.float32)
         blocks.append(values)
-    if 0 < peak < QUIETEST:
-        raise ValueError(f"its samples reach {peak:g} of full scale: less than {QUIETEST:g} is nothing but rounding")
+    check_audible(peak)
     return narrowed(np.concatenate(blocks))
 
 
@@ -215,28 +210,6 @@ def one_channel(block: np.ndarray, channel: Channel) -> np.ndarray:
         with np.errstate(invalid="ignore", over="ignore"):  # what comes of them is refused
             return np.asarray(block.mean(axis=1, dtype=np.float64))
     return np.ascontiguousarray(block[:, channel if isinstance(channel, int) else 0])
-
-
-def narrowed(samples: np.ndarray) -> np.ndarray:
-    """Samples as int16 where that changes none of them."""
-    if samples.dtype == np.int16 or not -FULL_SCALE <= samples.min(initial=0) <= samples.max(initial=0) < FULL_SCALE:
-        return samples
-    steps = samples.astype(np.int16)
-    return steps if np.array_equal(steps, samples) else samples
-
-
-def check_peak(values: np.ndarray) -> float:
-    """The largest magnitude of samples.
-
-    Raises:
-        ValueError: It is not finite, or too large for spectra in float32.
-    """
-    peak = float(np.abs(values).max(initial=0))
-    if not np.isfinite(peak):
-        raise ValueError("holds non-finite values (NaN or infinite)")
-    if peak > LOUDEST:
-        raise ValueError(f"its samples reach {peak:g} times full scale: more than {LOUDEST:g} is damage")
-    return peak
 
 
 def resampled(samples: np.ndarray, sample_rate: int, to: int) -> np.ndarray:

@@ -21,7 +21,6 @@ import soundfile
 
 from asd.data.clip_names import SETS
 from asd.data.clips import OWN
-from asd.data.containers import missing_bytes
 from asd.data.readers.contract import Reading
 from asd.data.readers.describe import make_reader, seen
 from asd.data.sound_files import is_sound, litter, printable
@@ -29,6 +28,7 @@ from asd.dcase.counts import Group
 from asd.dcase.editions import EDITIONS, Edition
 from asd.system.cores import n_cores
 from asd.system.progress import track
+from asd_runtime.containers import missing_bytes
 
 Severity = Literal["problem", "note"]
 EXAMPLES = 3  # of each kind, in the summary

@@ -26,7 +26,7 @@ from asd.methods.windows import WindowExtractor
 from asd.models.embedder import Embedder
 from asd.runs.manifest import code_version, sha256
 from asd.scoring import logmel
-from asd_runtime.framing import first_columns
+from asd_runtime.framing import first_columns, min_samples
 from asd_runtime.model_file import (
     BackEndScoring,
     Identity,
@@ -60,20 +60,23 @@ def exported_detector(
         clip_seconds: Length of a window when listening.
 
     Raises:
-        ValueError: The run is not finished or not evaluated, knows no such section, or is made of parts that the
-            runtime does not know.
+        ValueError: The run is not finished or not evaluated, knows no such section, is made of parts that the runtime
+            does not know, or a window is shorter than a piece.
     """
     detector = load_detector(path, scorer=scorer)
     parts = parts_of(detector)
     if unknown := sorted(set(only or ()) - set(detector.sections)):
         raise ValueError(f"{path}: section {unknown[0]} is not known; the run knows {detector.sections}")
+    rate, least = detector.method.sample_rate, min_samples(parts["input"])
+    if not least / rate <= clip_seconds < np.inf:
+        raise ValueError(f"--window {clip_seconds:g}: give {least / rate:g} s or more, which one piece takes")
     sections = [
         section_of(number, detector, parts["scoring"]) for number in detector.sections if only is None or number in only
     ]
     return ExportedDetector(
         identity=identity_of(detector),
         sections=sections,
-        clip_samples=round(clip_seconds * detector.method.sample_rate),
+        clip_samples=round(clip_seconds * rate),
         **parts,
     )
 

@@ -36,7 +36,7 @@ def blocks(language: str) -> list[str]:
     return [code for name, code in found if name == language]
 
 
-COMMANDS = [line for block in blocks("") for line in block.splitlines()]
+COMMANDS = [line for block in blocks("sh") for line in block.splitlines()]
 
 
 def closure(distributions: list[Distribution], extra: str = "") -> dict[str, Distribution]:

@@ -9,10 +9,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 
 import asd
 from asd.config import CONF
+from asd.data.decoding import Decoding, from_array, read_clip
 from asd.evaluation import evaluate
 from asd.experiment import train
 from asd.features.input import SpectrogramPieces
@@ -42,6 +44,7 @@ from asd_runtime.model_file import (
     write_model,
 )
 from asd_runtime.spectrogram import clip_pieces
+from asd_runtime.waveform import read_recording, to_steps
 from tests.support.factory import RATE, make_machine, tone
 from tests.support.jobs import compose
 
@@ -229,6 +232,9 @@ def test_fewer_references_are_stated_with_their_cost(evaluated: RunFolder) -> No
     assert len(model.network) < len(whole.network)
     with pytest.raises(ValueError, match="section 7 is not known"):
         exported_detector(evaluated.path, only=[7])
+    for seconds in (0.01, -1.0, np.nan, np.inf):
+        with pytest.raises(ValueError, match="--window"):
+            exported_detector(evaluated.path, clip_seconds=seconds)
 
 
 @pytest.mark.slow
@@ -285,3 +291,24 @@ def test_a_setting_that_no_model_has_is_named(kind: type[Any], setting: str, val
     assert typed(settings) == proper[kind]
     with pytest.raises(ValueError, match=f"^{setting} is {value!r}$"):
         typed({**settings, setting: value})
+
+
+def test_recordings_finer_than_16_bit_and_beyond_full_scale_lose_nothing(workplace: Path) -> None:
+    fine = tone(520, 0.5, 3) / 32768 * 1e-3  # some 10 steps of 16 bit
+    kinds = {"fine": (1, "PCM_24"), "quiet": (1e-3, "FLOAT"), "loud": (1e6, "FLOAT"), "plain": (500, "PCM_16")}
+    for name, (gain, subtype) in kinds.items():
+        soundfile.write(f"{name}.wav", gain * fine, RATE, subtype=subtype)
+        expected = read_clip(Path(f"{name}.wav"), Decoding(RATE, min_samples=1))
+        read, rate = read_recording(Path(f"{name}.wav"))
+        found = to_steps(read)
+        np.testing.assert_array_equal(found, expected)
+        assert (found.dtype, rate) == (expected.dtype, RATE)
+        read = soundfile.read(f"{name}.wav")[0]
+        np.testing.assert_array_equal(to_steps(read), from_array(read, RATE, Decoding(RATE, 1)))
+    half = (3e6 * fine).astype(np.float16)  # beyond full scale, where float16 has no steps of 16 bit left
+    np.testing.assert_array_equal(from_array(half, RATE, Decoding(RATE, 1)), to_steps(half))
+    for subtype, suffix in (("PCM_24", "aiff"), ("PCM_16", "w64")):
+        soundfile.write(f"cut.{suffix}", fine, RATE, subtype=subtype)
+        Path(f"cut.{suffix}").write_bytes(Path(f"cut.{suffix}").read_bytes()[:-400])
+        with pytest.raises(ValueError, match="truncated"):
+            read_recording(Path(f"cut.{suffix}"))

@@ -50,6 +50,15 @@ def test_no_window_spans_a_gap() -> None:
         list(cut(parts, length=0, hop=1))
 
 
+def test_a_gap_is_where_the_sound_stops_and_sound_too_short_for_a_window_is_said() -> None:
+    short, whole = Block(np.ones(70, np.int16)), Block(np.ones(130, np.int16))
+    found = list(cut([Gap("a"), short, Gap("b"), whole, Gap("c", 20), short], length=100, hop=50))
+    gaps = [(part.reason, part.start) for part in found if isinstance(part, Gap)]
+    said = "70 samples without a gap get no score: a window takes 100"
+    assert gaps == [("a", 0), (said, 0), ("b", 70), ("c", 200), (said, 220)]
+    assert [window.start for window in found if isinstance(window, Window)] == [70]
+
+
 @pytest.mark.ci
 @pytest.mark.slow
 def test_a_score_in_a_stream_is_the_offline_score_to_the_bit(model: Model) -> None:
@@ -102,6 +111,35 @@ def test_unusable_recordings_are_passed_over(tmp_path: Path) -> None:
         list(recordings(tmp_path / "none", RATE, follow=False))
 
 
+def test_a_folder_that_grows_is_read_when_its_files_are_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    soundfile.write(tmp_path / "A.WAV", tone(400, 1, 0), RATE)  # as many recorders write it
+    soundfile.write(tmp_path / "b.wav", tone(400, 1, 0), RATE)
+    half, whole = (tmp_path / "b.wav").read_bytes()[:-8000], (tmp_path / "b.wav").read_bytes()
+    (tmp_path / "b.wav").write_bytes(half)
+    (tmp_path / "gone.wav").symlink_to(tmp_path / "nothing")
+    now = [0.0]
+
+    def wait(seconds: float) -> None:
+        now[0] += seconds
+        if now[0] == 3:  # after looks that found it unchanged
+            (tmp_path / "b.wav").write_bytes(whole)
+
+    monkeypatch.setattr("asd_runtime.sources.time.sleep", wait)
+    monkeypatch.setattr("asd_runtime.sources.time.monotonic", lambda: now[0])
+    found = [next(stream) for stream in [recordings(tmp_path, RATE, follow=True)] for _ in range(7)]
+    reasons = [part.reason for part in found if isinstance(part, Gap)]
+    assert "gone.wav: cannot be read as sound" in reasons[0]
+    assert reasons[1:] == ["recording A.WAV", "recording b.wav"]
+    assert sum(len(part.samples) for part in found if isinstance(part, Block)) == 2 * RATE
+
+
+@pytest.mark.parametrize("option", ["--hop=inf", "--off=nan", "--min-seconds=nan", "--snippets-mb=inf"])
+def test_numbers_that_are_not_finite_are_named(option: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["listen", "fan.asd", "-", option])
+    assert f"argument {option[:5]}" in capsys.readouterr().err
+
+
 def test_snippets_stay_within_their_budget(tmp_path: Path) -> None:
     snippets = Snippets(tmp_path, 5000, RATE)
     for second in range(6):
@@ -126,6 +164,7 @@ def test_the_command_scores_and_listens(model: Model, capsys: pytest.CaptureFixt
     for wrong in (["--rate", "8000"], ["--section", "9"], ["--threshold", "often"], ["--threshold", "quantile=2"]):
         assert main([*listen, *wrong]) == 2
     assert main(["score", "odd.wav", "odd.wav"]) == 2  # no exported detector
+    assert asd_command(["score", "fan.asd", "odd.wav", "--section", "0", "--scorer", "lof"]) == 2
 
 
 def test_a_hop_at_which_windows_share_no_piece_is_said_and_never_the_default(

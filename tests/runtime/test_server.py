@@ -169,6 +169,24 @@ def test_bytes_that_are_no_http_do_no_harm(plain_model: Model) -> None:
         assert ask(port, "/health")[0] == 200
 
 
+def test_who_leaves_in_the_middle_of_a_body_is_no_fault_of_the_server(
+    plain_model: Model, caplog: pytest.LogCaptureFixture
+) -> None:
+    with served(plain_model) as port:
+        with socket.create_connection(("127.0.0.1", port)) as connection:
+            connection.sendall(b"POST /score HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\nabc")
+        wait_for(lambda: 'path="/score",status="400"' in ask(port, "/metrics")[1])
+
+
+def test_a_float_recording_gets_the_score_of_its_samples(plain_model: Model) -> None:
+    fine = tone(520, 1.5, 3) / 32768 * 1e-3
+    expected = Detector(plain_model).score(fine.astype(np.float32), RATE, 0).score
+    Path("fine.wav").write_bytes(sound(fine, subtype="FLOAT"))
+    assert Detector(plain_model).score_file("fine.wav", 0).score == expected
+    with served(plain_model) as port:
+        assert ask(port, "/score?section=0", sound(fine, subtype="FLOAT"))[1]["score"] == expected
+
+
 def test_a_slow_body_and_too_many_requests_are_refused(plain_model: Model) -> None:
     head = b"POST /score?section=0 HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\n"
     with served(plain_model, Limits(timeout=1.0, at_once=1, waiting=1)) as port:
@@ -210,7 +228,15 @@ def test_nearest_clips_are_heard_and_no_other_file(plain_model: Model) -> None:
     (Path("data") / section.clips[0]).write_bytes(sound(CLIP))
     with served(plain_model, clips=Path("data")) as port:
         assert raw_clip(port, str(section.clips[0])) == (200, sound(CLIP))
-        for name in ("../fan.asd", "/etc/passwd", "", "fan", str(section.clips[1]), str(section.clips[0]) + "/.."):
+        for name in (
+            "a%00b",
+            "../fan.asd",
+            "/etc/passwd",
+            "",
+            "fan",
+            str(section.clips[1]),
+            str(section.clips[0]) + "/..",
+        ):
             assert raw_clip(port, name)[0] == 404
     section.clips[0] = "../fan.asd"  # a forged model
     with served(plain_model, clips=Path("data")) as port:
@@ -228,6 +254,9 @@ def raw_clip(port: int, name: str) -> tuple[int, bytes]:
 
 
 def test_mistakes_at_the_start_are_answered(plain_model: Model, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("token").write_text("ключ" * 4, encoding="utf-8")
+    assert main(["serve", "fan.asd", "--token-file", "token"]) == 2
+    assert "ASCII" in capsys.readouterr().err
     Path("token").write_text("short")
     Path("other").mkdir()
     Path("other/fan.asd").write_bytes(Path("fan.asd").read_bytes())

@@ -17,6 +17,7 @@ from typing import BinaryIO
 
 import soundfile
 
+MAX_CHUNKS = 1000  # of a file that are looked at; hostile ones have millions
 # Programs that write to a pipe cannot know the length and write one that no file reaches: FFFFFFFF (ffmpeg), 7FFFF000
 # (sox), 80000000 (arecord) and values near them, in 64 bits the largest. 0 is what a recorder leaves that was cut off.
 UNKNOWN_32 = (range(0x7FFF0000, 0x80010000), range(0xFFFF0000, 0x100000000))
@@ -82,7 +83,8 @@ class Extent:
     def is_open(self, size: int) -> bool:
         """Whether the sound goes on to the end of a file of `size` bytes, as far as the header tells."""
         passes_end = self.start + self.length > size
-        return self.is_unknown and self.start < size and (passes_end or self.length == 0)
+        has_number = self.field_at + struct.calcsize(self.field) <= size
+        return self.is_unknown and has_number and self.start < size and (passes_end or self.length == 0)
 
     def missing(self, size: int) -> int:
         """Bytes of the sound that a file of `size` bytes does not hold."""
@@ -201,14 +203,16 @@ def in_chunks(file: BinaryIO, layout: Layout, base: int, size: int) -> Iterator[
 
 def chunks(file: BinaryIO, layout: Layout, at: int) -> Iterator[tuple[bytes, int, int]]:
     """Name, first byte and bytes of the content of each chunk."""
-    header = struct.Struct(layout.header)
+    header, size = struct.Struct(layout.header), file.seek(0, os.SEEK_END)
     file.seek(at)
-    while len(head := file.read(header.size)) == header.size:
+    for _ in range(MAX_CHUNKS):
+        if len(head := file.read(header.size)) < header.size:
+            return
         name, length = header.unpack(head)
         start, length = at + header.size, max(0, length - layout.counted)
         yield name, start, length
         at = -(-(start + length) // layout.align) * layout.align
-        if at >= 2**63:
+        if at >= size:  # a damaged length leads beyond where a file system lets one seek
             return
         file.seek(at)
 

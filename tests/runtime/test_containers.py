@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from asd.data.containers import find_sound
 from asd.data.decoding import Decoding, read_clip
+from asd_runtime.containers import find_sound
+from asd_runtime.waveform import read_recording
 
 RATE = 16_000
 LIST = b"LIST" + struct.pack("<I", 26) + b"INFOISFT" + struct.pack("<I", 14) + b"Lavf58.29.100\0"
@@ -148,6 +149,18 @@ def test_a_long_recording_that_was_cut_is_not_taken_for_a_stream(tmp_path: Path)
     for length in (0x7FFE0000, 0x80020000, 0xF0000000):  # whole hours, less than what stands for "unknown"
         with pytest.raises(ValueError, match="truncated"):
             read(tmp_path / "clip.wav", wav(length, length + 36))
+
+
+@pytest.mark.parametrize(
+    "content", [b".snd" + bytes(3), written("W64")[:56] + b"\xff" * 7 + b"\x7e" + written("W64")[64:]]
+)
+def test_damaged_numbers_are_said_and_raise_nothing_else(tmp_path: Path, content: bytes) -> None:
+    with pytest.raises(ValueError, match="clip"):
+        read(tmp_path / "clip.wav", content)
+    with pytest.raises(ValueError, match="clip"):
+        read_recording(tmp_path / "clip.wav")
+    with open(tmp_path / "clip.wav", "rb") as file:  # whose file system bounds where one may seek
+        list(find_sound(file, len(content)))
 
 
 def test_headers_that_end_early_or_lead_nowhere() -> None:
