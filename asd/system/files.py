@@ -143,13 +143,13 @@ def make_folder(folder: Path) -> None:
         NoRoomError: The disk is full.
     """
     if not folder.is_dir():
-        if os.path.lexists(folder):
+        if os.path.lexists(folder) and not folder.is_dir():  # another process may just have made it
             raise ValueError(
                 f"{folder} is a file, or a link that leads nowhere; a folder is needed there: move it away"
             )
         make_folder(folder.parent)
         with saying_what_is_free(folder):
-            folder.mkdir(exist_ok=True)  # another process may just have made it
+            folder.mkdir(exist_ok=True)
             sync_folder(folder.parent)
 
 
