@@ -43,15 +43,15 @@ def replacing(path: Path) -> Iterator[Path]:
     """
     refuse_device(path)
     temporary = temporary_beside(path)
-    try:
-        with saying_what_is_free(path):
-            make_folder(path.parent)
+    with saying_what_is_free(path):
+        make_folder(path.parent)
+        try:
             yield temporary
             sync_file(temporary)
             os.replace(temporary, path)
             sync_folder(path.parent)
-    finally:
-        temporary.unlink(missing_ok=True)
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 def refuse_device(path: Path) -> None:

@@ -85,7 +85,7 @@ def test_a_folder_or_a_device_is_not_replaced(tmp_path: Path, place: str) -> Non
 def test_what_is_no_folder_is_named(tmp_path: Path, put: Callable[[Path], None]) -> None:
     put(tmp_path / "outputs")
     with pytest.raises(ValueError, match=r"outputs is a file, or a link that leads nowhere.*move it away"):
-        make_folder(tmp_path / "outputs" / "main" / "fan")
+        write_bytes(tmp_path / "outputs" / "main" / "last.ckpt", b"x")
 
 
 def test_an_own_file_is_not_emptied(tmp_path: Path) -> None:
