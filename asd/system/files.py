@@ -61,7 +61,7 @@ def refuse_device(path: Path) -> None:
     mode = path.lstat().st_mode
     leads_to_stream = stat.S_ISLNK(mode) and os.readlink(path).startswith("/proc/")
     if leads_to_stream or stat.S_ISDIR(mode) or stat.S_ISCHR(mode) or stat.S_ISBLK(mode):
-        raise ValueError(f"{path} is a folder or a device, no file that could be replaced: give the name of a file")
+        raise ValueError(f"{path} is a folder or a device, where a file belongs: move it away, or give another name")
 
 
 @contextmanager
