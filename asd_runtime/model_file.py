@@ -7,7 +7,6 @@ references, the training scores and the mel filters. Nothing in the file is ever
 import io
 import json
 import math
-import os
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -290,18 +289,10 @@ class Model:
 
 
 def write_model(path: Path, model: Model) -> None:
-    """Writes the file as a whole: a reader sees the old one or the new one."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        with zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
-            for name, content in packed(model).items():
-                archive.writestr(zipfile.ZipInfo(name, FIXED_DATE), content)
-        with open(temporary, "rb+") as file:
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    """Writes the file; whoever replaces one that is in use does so as a whole, as `asd export` does."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
+        for name, content in packed(model).items():
+            archive.writestr(zipfile.ZipInfo(name, FIXED_DATE), content)
 
 
 def packed(model: Model) -> dict[str, bytes]:

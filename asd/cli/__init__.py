@@ -2,8 +2,9 @@
 
 import sys
 from collections.abc import Sequence
+from typing import TextIO
 
-from asd.system.entry import begun
+from asd.system.entry import NOBODY_READS, begun
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -11,19 +12,36 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with begun():
         from asd.cli.parser import build_parser  # Ctrl-C is taken care of from here on
         from asd.system.memory import is_out_of_memory
-        from asd.system.progress import be_quiet, write_line
+        from asd.system.progress import be_quiet, discard, write_line
 
         code = 1
         try:
             options = build_parser().parse_args(arguments)
             code = options.exit_on_mistake
             be_quiet(options.quiet)
-            return int(options.command(options))
+            code_of_command = int(options.command(options))
+            sys.stdout.flush()
+            return code_of_command
+        except BrokenPipeError:  # as `| head` leaves it: no mistake
+            discard(sys.stdout)
+            return NOBODY_READS
         except (ValueError, OSError) as error:
             message = str(error)
+            if isinstance(error, OSError) and not can_be_flushed(sys.stdout):
+                discard(sys.stdout)
+                message = f"standard output cannot be written: {error.strerror or error}; let it lead somewhere else"
         except (MemoryError, RuntimeError, ImportError) as error:
             if not is_out_of_memory(error):
                 raise
             message = f"out of memory ({type(error).__name__}): end other programs, or give less at a time"
         write_line(sys.stderr, message)
         return code
+
+
+def can_be_flushed(stream: TextIO) -> bool:
+    """Whether what was printed arrives."""
+    try:
+        stream.flush()
+    except OSError:
+        return False
+    return True

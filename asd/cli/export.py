@@ -33,12 +33,15 @@ def export(options: argparse.Namespace) -> int:
         raise ValueError(f"asd export needs {', '.join(missing)}: pip install 'asd[runtime]'")
     from asd.inference.export import build_model
     from asd.inference.export_run import exported_detector
+    from asd.system.files import remove_leftovers, replacing
     from asd_runtime.model_file import write_model
 
     detector = exported_detector(options.run, scorer=options.scorer, only=options.section, clip_seconds=options.window)
     model = build_model(detector, n_references=options.references, fp16=options.fp16)
     out = options.out or Path(f"{model.identity.machine}.asd")
-    write_model(out, model)
+    with replacing(out) as temporary:
+        remove_leftovers(out.parent, out.name, below=False)
+        write_model(temporary, model)
     print(f"{out}: {out.stat().st_size / 1e6:.1f} MB, {model.identity.machine}, sections {sorted(model.sections)}")
     for note in model.notes.get("references", ()):
         cost = (

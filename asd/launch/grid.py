@@ -20,7 +20,7 @@ from asd.runs.lock import holder_of
 from asd.runs.manifest import is_done
 from asd.runs.status import read_status, write_status
 from asd.system.parent import end_group
-from asd.system.progress import say
+from asd.system.progress import say, write_line
 
 # To pass on: Ctrl-C, an orderly end, and what schedulers send ahead of one.
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
@@ -91,7 +91,7 @@ class Grid:
         end_group(process.pid)
         record_death(job.run, process.exitcode, process.pid)
         if slot.to_log:
-            print(f"{job.run.path}: {read_status(job.run).state}", flush=True)
+            write_line(sys.stdout, f"{job.run.path}: {read_status(job.run).state}")
         process.close()
         self.free.append(slot)
 
@@ -134,7 +134,7 @@ def is_to_run(job: Job) -> bool:
         return False
     holder = holder_of(job.run)
     if holder:
-        print(f"{job.run.path} is running elsewhere: {holder}", flush=True)
+        write_line(sys.stdout, f"{job.run.path} is running elsewhere: {holder}")
     return holder is None
 
 

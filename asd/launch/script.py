@@ -26,9 +26,10 @@ from asd.launch.worker import Job, Slot
 from asd.runs.folder import RunFolder
 from asd.runs.record import read_record
 from asd.system.allocator import keep_freed_memory
+from asd.system.entry import NOBODY_READS
 from asd.system.memory import is_out_of_memory
 from asd.system.printable import printable
-from asd.system.progress import be_quiet
+from asd.system.progress import be_quiet, discard
 
 # What the process of one run of a sweep calls; evaluate.py has no runs of its own.
 TRAINERS = {"train": "asd.experiment:train", "finetune": "asd.experiment:train"}
@@ -59,6 +60,9 @@ def script(name: str) -> Callable[[Callable[[Any], None]], Callable[[], None]]:
                 hush(found)
                 main(found)
                 return objective(found) if isinstance(found, RunConfig) else None
+            except BrokenPipeError:  # of the table at the end: everything is done
+                discard(sys.stdout)
+                raise SystemExit(NOBODY_READS) from None
             except (ValueError, OSError) as error:
                 end(printable(error), settings.mode)
             except (MemoryError, RuntimeError, ImportError) as error:

@@ -1,6 +1,7 @@
 """What surrounds a sweep, whichever launcher runs it: its runs are announced, and a table says how each one ended."""
 
 import contextlib
+import sys
 from collections.abc import Callable, Sequence
 
 from asd.runs.folder import RunFolder
@@ -8,6 +9,7 @@ from asd.runs.manifest import is_done
 from asd.runs.overview import summary, survey, table
 from asd.runs.status import write_status
 from asd.system.interruption import interruptible
+from asd.system.progress import write_line
 
 
 def conduct(launch: Callable[[], None], runs: Sequence[RunFolder]) -> int:
@@ -23,7 +25,7 @@ def conduct(launch: Callable[[], None], runs: Sequence[RunFolder]) -> int:
     announce(runs)
     code = ending(launch)
     states = [survey(run, verify=True) for run in runs]
-    print(f"\n{table(states)}\n{summary(states)}", flush=True)
+    write_line(sys.stdout, f"\n{table(states)}\n{summary(states)}")
     return code or int(any(state.state != "done" for state in states))
 
 

@@ -10,6 +10,7 @@ from types import FrameType
 from typing import NoReturn
 
 INTERRUPTED = 128 + signal.SIGINT
+NOBODY_READS = 128 + signal.SIGPIPE
 
 
 def begin() -> None:
@@ -20,6 +21,7 @@ def begin() -> None:
     """
     if os.name != "posix":
         raise SystemExit("asd runs on Linux, macOS, and within WSL on Windows: its locks and orderly ends need POSIX")
+    open_closed_streams()
     print_anything()
     # Threads that wait by spinning take the cores of other programs; OpenBLAS has none that sleep.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -46,6 +48,16 @@ def leave(signum: int, frame: FrameType | None) -> NoReturn:
     """Ends the process as a shell expects it after Ctrl-C."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second one must not interrupt the cleaning up
     raise SystemExit(INTERRUPTED)
+
+
+def open_closed_streams() -> None:
+    """Lets what was closed (`>&-`) lead nowhere: else the next file that is opened would get what is printed."""
+    while (handle := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(handle, True)
+    os.close(handle)
+    sys.stdin = sys.stdin or open(0)  # noqa: SIM115
+    sys.stdout = sys.stdout or open(1, "w")  # noqa: SIM115
+    sys.stderr = sys.stderr or open(2, "w")  # noqa: SIM115
 
 
 def print_anything(encoding: str | None = None) -> None:

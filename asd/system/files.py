@@ -38,18 +38,30 @@ def replacing(path: Path) -> Iterator[Path]:
     """A temporary path beside `path`; what was written there takes its place, flushed to the disk, or nothing does.
 
     Raises:
+        ValueError: A folder or a device is there.
         NoRoomError: The disk is full; the file that was there before is whole.
     """
+    refuse_device(path)
     temporary = temporary_beside(path)
-    try:
-        with saying_what_is_free(path):
-            make_folder(path.parent)
+    with saying_what_is_free(path):
+        make_folder(path.parent)
+        try:
             yield temporary
             sync_file(temporary)
             os.replace(temporary, path)
             sync_folder(path.parent)
-    finally:
-        temporary.unlink(missing_ok=True)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+def refuse_device(path: Path) -> None:
+    """Raises ValueError where a file would take the place of a folder, a device or, as /dev/stdout, a way to one."""
+    if not os.path.lexists(path):
+        return
+    mode = path.lstat().st_mode
+    leads_to_stream = stat.S_ISLNK(mode) and os.readlink(path).startswith("/proc/")
+    if leads_to_stream or stat.S_ISDIR(mode) or stat.S_ISCHR(mode) or stat.S_ISBLK(mode):
+        raise ValueError(f"{path} is a folder or a device, where a file belongs: move it away, or give another name")
 
 
 @contextmanager
@@ -127,9 +139,14 @@ def make_folder(folder: Path) -> None:
     """Makes a folder, and those above it, unless they are there; their names survive a loss of power.
 
     Raises:
+        ValueError: A file, or a link that leads nowhere, has the place of one.
         NoRoomError: The disk is full.
     """
     if not folder.is_dir():
+        if os.path.lexists(folder) and not folder.is_dir():  # another process may just have made it
+            raise ValueError(
+                f"{folder} is a file, or a link that leads nowhere; a folder is needed there: move it away"
+            )
         make_folder(folder.parent)
         with saying_what_is_free(folder):
             folder.mkdir(exist_ok=True)

@@ -169,15 +169,28 @@ class PlainLines:
 
 
 def write_line(stream: TextIO, text: str) -> None:
-    """Writes printable text at once, so that lines of several processes do not mix, past whatever bar is drawn."""
+    """Writes printable text at once, so that lines of several processes do not mix, past whatever bar is drawn.
+
+    Where nobody can read it any more (`| head`, a terminal that is closed, a full disk), the work goes on without.
+    """
     text = printable(text)
-    if not stream.isatty():
-        stream.write(f"{text}\n")
-        stream.flush()
-        return
-    with tqdm.external_write_mode(file=stream):
-        stream.write(f"{CLEAR_LINE}{text}\n")
-        stream.flush()
+    try:
+        if not stream.isatty():
+            stream.write(f"{text}\n")
+            stream.flush()
+            return
+        with tqdm.external_write_mode(file=stream):
+            stream.write(f"{CLEAR_LINE}{text}\n")
+            stream.flush()
+    except OSError:
+        discard(stream)
+
+
+def discard(stream: TextIO) -> None:
+    """Lets what is written to a stream from now on, and what is still in its buffer, lead nowhere."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
 
 
 @contextmanager

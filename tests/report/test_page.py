@@ -138,6 +138,32 @@ def test_a_report_takes_the_place_of_the_one_before(single: Path, capsys: pytest
     assert not list(single.glob(".*"))
 
 
+def test_what_a_user_put_beside_a_page_stays(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "outputs" / "failed"
+    make_run(path, "pump", TRAIN, state="failed")
+    write_results(path, {})
+    (path / "report" / "talk").mkdir(parents=True)
+    (path / "report" / "talk" / "notes.md").write_text("before the first page")
+    assert cli(["report", str(path)]) == 0
+    (path / "report" / "machine-old.html").write_text("own")
+    (path / "report" / "slides").symlink_to(tmp_path)
+    for _ in range(2):
+        assert cli(["report", str(path)]) == 0
+    assert (path / "report" / "talk" / "notes.md").read_text() == "before the first page"
+    assert (path / "report" / "machine-old.html").read_text() == "own"
+    assert (path / "report" / "slides").readlink() == tmp_path
+
+
+def test_a_page_does_not_replace_a_link(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "outputs" / "failed"
+    make_run(path, "pump", TRAIN, state="failed")
+    write_results(path, {})
+    (path / "report").symlink_to(tmp_path)
+    assert cli(["report", str(path)]) == 1
+    assert "report is a link or a file" in capsys.readouterr().err
+    assert (path / "report").is_symlink()
+
+
 @pytest.mark.parametrize("full", [lambda: file_limit(1000), lambda: full_at("page.css")])
 def test_a_full_disk_leaves_the_report_before(
     tmp_path: Path, full: Callable[[], AbstractContextManager[None]], capsys: pytest.CaptureFixture[str]

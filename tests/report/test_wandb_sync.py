@@ -129,6 +129,15 @@ def test_sending_needs_an_account(
     )
 
 
+@pytest.mark.parametrize("mode", ["offline", "disabled"])
+def test_what_keeps_all_from_being_sent_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], mode: str
+) -> None:
+    monkeypatch.setenv("WANDB_MODE", mode)
+    assert main(["wandb", "sync", "outputs/grid"]) == 1
+    assert f"WANDB_MODE={mode} keeps all from being sent: unset it" in capsys.readouterr().err
+
+
 @pytest.mark.ci
 @pytest.mark.slow
 def test_an_account_is_used(grid: Path, monkeypatch: pytest.MonkeyPatch) -> None:

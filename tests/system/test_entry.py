@@ -52,6 +52,43 @@ def test_ctrl_c_in_a_command(tmp_path: Path) -> None:
     assert (ended.returncode, ended.stderr) == (130, "")
 
 
+def run_with(code: str, folder: Path, redirection: str) -> subprocess.CompletedProcess[str]:
+    """Python code in a shell that redirects its outputs."""
+    line = f'"{sys.executable}" -c "$CODE" {redirection}'
+    environment = {**ENVIRONMENT, "CODE": code}
+    return subprocess.run(
+        ["bash", "-c", line], cwd=folder, env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+@pytest.mark.ci
+@pytest.mark.slow
+def test_work_goes_on_where_nobody_reads_what_it_says(tmp_path: Path) -> None:
+    """The reader of a pipe that ended, a full disk below a log, outputs that were closed."""
+    code = (
+        "import sys\nfrom asd.system.entry import begin\nbegin()\nfrom asd.system.progress import say\n"
+        "file = open('file', 'w')\nfor _ in range(3): say('x' * 9000)\nprint('result')\nfile.write('done')"
+    )
+    for redirection in ("| true; exit ${PIPESTATUS[0]}", "> /dev/full", ">&- 2>&- <&-"):
+        ended = run_with(code, tmp_path, redirection)
+        assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", ""), redirection
+        assert (tmp_path / "file").read_text() == "done"
+
+
+@pytest.mark.ci
+@pytest.mark.slow
+def test_a_command_whose_output_nobody_reads_ends_quietly(tmp_path: Path) -> None:
+    code = (
+        "import sys\nfrom asd.cli import main\nfrom asd.cli import status\n"
+        "status.show_status = lambda _: print('x' * 99999) or 0\nsys.exit(main(['status']))"
+    )
+    ended = run_with(code, tmp_path, "| true; exit ${PIPESTATUS[0]}")
+    assert (ended.returncode, ended.stderr) == (141, "")
+    ended = run_with(code, tmp_path, "> /dev/full")
+    assert (ended.returncode, ended.stderr.count("\n")) == (1, 1)
+    assert "standard output cannot be written: No space left" in ended.stderr
+
+
 def test_ctrl_c_before_the_options_are_read(tmp_path: Path) -> None:
     """The parser is the first import that takes time; here it takes for ever."""
     (tmp_path / "argparse.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n")

@@ -69,6 +69,25 @@ def test_what_is_not_ours_is_not_written(tmp_path: Path, kind: str) -> None:
     assert victim.read_text() == "precious"
 
 
+@pytest.mark.parametrize("place", ["folder", "stream"])
+def test_a_folder_or_a_device_is_not_replaced(tmp_path: Path, place: str) -> None:
+    """`--out /dev/stdout` of root would put a file in its place for the whole machine."""
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "stream").symlink_to("/proc/self/fd/1")
+    with pytest.raises(ValueError, match=rf"{place} is a folder or a device"):
+        write_bytes(tmp_path / place, b"x")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["folder", "stream"]
+    with pytest.raises(ValueError, match="/dev/null is a folder or a device"):
+        files.refuse_device(Path("/dev/null"))
+
+
+@pytest.mark.parametrize("put", [Path.touch, lambda path: path.symlink_to("/nowhere/at/all")])
+def test_what_is_no_folder_is_named(tmp_path: Path, put: Callable[[Path], None]) -> None:
+    put(tmp_path / "outputs")
+    with pytest.raises(ValueError, match=r"outputs is a file, or a link that leads nowhere.*move it away"):
+        write_bytes(tmp_path / "outputs" / "main" / "last.ckpt", b"x")
+
+
 def test_an_own_file_is_not_emptied(tmp_path: Path) -> None:
     path = tmp_path / ".claim"
     path.write_text("kept")

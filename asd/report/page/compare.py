@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
+from asd.report.page.folder import page_folder
 from asd.report.page.load import Grid, read_grid
 from asd.report.page.names import slug
 from asd.report.page.render import copy_assets, templates, write
 from asd.runs.manifest import differences
-from asd.system.files import replacing_folder
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ def write_comparison(first: Path, second: Path, *, scorer: str) -> tuple[str, Pa
     environment.globals |= {"grid": two}
     content = {"first": one, "second": two, "rows": rows, "keys": changed_keys(one, two)}
     target = second / f"compare-{slug(first.name)}"
-    with replacing_folder(target) as folder:
+    with page_folder(target) as folder:
         write(environment, "compare.html", folder / "index.html", **content)
         write(environment, "compare.md", folder / "compare.md", **content)
         copy_assets(folder)

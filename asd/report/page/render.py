@@ -10,6 +10,7 @@ import jinja2
 
 from asd.data.clips import file_of
 from asd.report.page import tables
+from asd.report.page.folder import page_folder
 from asd.report.page.load import Grid, Run, read_grid
 from asd.report.page.media import MEGABYTE, MediaStore
 from asd.report.page.names import machine_page, slug, system_page
@@ -20,7 +21,7 @@ from asd.report.projection import Projection
 from asd.report.published import MACHINES, TABLE_2
 from asd.report.table import markdown_cell
 from asd.scoring.metrics import RULE_TEXT
-from asd.system.files import replacing_folder, saying_what_is_free
+from asd.system.files import saying_what_is_free
 from asd.system.printable import printable
 from asd.system.progress import track
 
@@ -46,7 +47,7 @@ def write_report(path: Path, *, data: Path | None, media_mb: float, scorer: str)
         raise ValueError(f"--media-mb is {media_mb:g}; give 0 (no sound) or more")
     grid = read_grid(path, scorer)
     stores = media_stores(grid, data, media_mb)
-    with replacing_folder(path / "report") as folder:
+    with page_folder(path / "report") as folder:
         write_pages(grid, folder, stores, media_mb)
     return path / "report" / "index.html"
 
