@@ -2,7 +2,6 @@
 
 import sys
 from collections.abc import Sequence
-from typing import TextIO
 
 from asd.system.entry import NOBODY_READS, begun
 
@@ -27,21 +26,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return NOBODY_READS
         except (ValueError, OSError) as error:
             message = str(error)
-            if isinstance(error, OSError) and not can_be_flushed(sys.stdout):
-                discard(sys.stdout)
-                message = f"standard output cannot be written: {error.strerror or error}; let it lead somewhere else"
         except (MemoryError, RuntimeError, ImportError) as error:
             if not is_out_of_memory(error):
                 raise
             message = f"out of memory ({type(error).__name__}): end other programs, or give less at a time"
         write_line(sys.stderr, message)
         return code
-
-
-def can_be_flushed(stream: TextIO) -> bool:
-    """Whether what was printed arrives."""
-    try:
-        stream.flush()
-    except OSError:
-        return False
-    return True

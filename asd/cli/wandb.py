@@ -32,8 +32,8 @@ def sync_grids(options: argparse.Namespace) -> int:
     names = [path.name for path in options.grids] or all_grids()
     mode = "offline" if options.offline else "online"
     if not options.dry_run and mode == "online" and choose_mode("auto") != "online":
-        if mode := os.environ.get("WANDB_MODE"):
-            raise ValueError(f"WANDB_MODE={mode} keeps all from being sent: unset it, or record with --offline")
+        if said := os.environ.get("WANDB_MODE"):
+            raise ValueError(f"WANDB_MODE={said} keeps all from being sent: unset it, or record with --offline")
         raise ValueError("nothing can be sent without a W&B account: wandb login first, or record with --offline")
     asked = {key: getattr(options, key) for key in ("project", "entity", "clips_mb")}
     failures = sync(names, {**asked, "mode": mode}, dry_run=options.dry_run)

@@ -4,6 +4,7 @@ import hashlib
 import importlib.metadata
 import os
 import platform
+import stat
 import subprocess
 from collections.abc import Iterator, Mapping
 from functools import cache
@@ -87,7 +88,7 @@ def refuse_other(run: RunFolder, ours: Mapping[str, Any]) -> None:
     Raises:
         ValueError: Another configuration owns the folder; the message names the keys that differ.
     """
-    if not (run.config.is_file() and run.is_begun):
+    if not (run.config.exists() and run.is_begun):  # a pipe or a folder in its place is refused by who reads it
         return
     other = differences(ours, run.read_config())
     if other:
@@ -111,8 +112,14 @@ def refuse_other_network(run: RunFolder, shared: RunFolder) -> None:
 
 
 def sha256(path: Path) -> str:
-    """The hash of a file's bytes."""
-    with open(path, "rb") as file:
+    """The hash of a file's bytes.
+
+    Raises:
+        OSError: It cannot be read, or is a pipe or a device, which might never end.
+    """
+    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError(f"{path}: not a plain file: move it away")
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

@@ -42,6 +42,17 @@ CONFIG = {
 }
 
 
+def test_a_pipe_in_the_place_of_a_configuration_is_refused(tmp_path: Path) -> None:
+    """And never waited for: nobody writes to it."""
+    run = RunFolder(tmp_path)
+    write_text(run.checkpoint, "begun")
+    os.mkfifo(run.config)
+    with pytest.raises(ValueError, match=r"config\.yaml: not a plain file"):
+        refuse_other(run, CONFIG)
+    with pytest.raises(OSError, match=r"config\.yaml: not a plain file"):
+        write_manifest(run.manifest, {"config.yaml": run.config})
+
+
 def test_a_failed_write_leaves_the_earlier_file(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     write_text(path, "whole")
