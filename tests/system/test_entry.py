@@ -86,6 +86,23 @@ def test_a_command_whose_output_nobody_reads_ends_quietly(tmp_path: Path) -> Non
     assert (ended.returncode, ended.stderr) == (141, "")
 
 
+@pytest.mark.ci
+@pytest.mark.slow
+@pytest.mark.parametrize("characters", [9, 99999])  # the buffer is full at the end, or on the way
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_output_without_room_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, characters: int, unbuffered: str
+) -> None:
+    code = (
+        "import os, sys\nfrom asd.cli import main\nfrom asd.cli import status\n"
+        f"status.show_status = lambda _: print('x' * {characters}) or 0\nsys.exit(main(['status']))"
+    )
+    monkeypatch.setitem(ENVIRONMENT, "PYTHONUNBUFFERED", unbuffered)
+    ended = run_with(code, tmp_path, "> /dev/full")
+    assert (ended.returncode, ended.stderr.count("\n")) == (1, 1), ended.stderr
+    assert ended.stderr.startswith("no room for what is printed (No space left on device): let standard output lead")
+
+
 def test_ctrl_c_before_the_options_are_read(tmp_path: Path) -> None:
     """The parser is the first import that takes time; here it takes for ever."""
     (tmp_path / "argparse.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n")
