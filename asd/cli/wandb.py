@@ -3,9 +3,8 @@
 import argparse
 import os
 import sys
-from pathlib import Path
 
-from asd.runs.folder import OUTPUTS
+from asd.runs.folder import OUTPUTS, grid_names
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -14,7 +13,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         required=True, metavar="COMMAND"
     )
     parser = wandb.add_parser("sync", help="send what lies on disk", description=sync_grids.__doc__)
-    parser.add_argument("grids", type=Path, nargs="*", metavar="outputs/NAME", help="(all)")
+    parser.add_argument("grids", nargs="*", metavar="outputs/NAME", help="(all)")
     where = parser.add_mutually_exclusive_group()
     where.add_argument("--offline", action="store_true", help="record on disk instead of sending")
     where.add_argument("--dry-run", action="store_true", help="only list what would be sent")
@@ -29,7 +28,7 @@ def sync_grids(options: argparse.Namespace) -> int:
     from asd.report.wandb.runs import choose_mode
     from asd.report.wandb.sync import sync
 
-    names = [path.name for path in options.grids] or all_grids()
+    names = grid_names(options.grids) or all_grids()
     mode = "offline" if options.offline else "online"
     if not options.dry_run and mode == "online" and choose_mode("auto") != "online":
         if said := os.environ.get("WANDB_MODE"):

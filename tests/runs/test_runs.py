@@ -218,7 +218,7 @@ def test_a_grid_is_named_by_its_folder_here_and_counted_once(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert grid_names(["a", "outputs/a/", str(tmp_path / "outputs/b"), "./outputs/a"]) == ["a", "b"]
-    for command in ("status", "leaderboard"):
+    for command in (["status"], ["leaderboard"], ["wandb", "sync", "--dry-run"]):
         for elsewhere in ("/other/outputs/a", "../outputs/a", "outputs/a/fan", "..", "."):
-            assert main([command, elsewhere]) == 1
+            assert main([*command, elsewhere]) == 1
             assert f"{elsewhere} is no grid in {tmp_path}/outputs: go to" in capsys.readouterr().err

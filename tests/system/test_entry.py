@@ -61,6 +61,14 @@ def run_with(code: str, folder: Path, redirection: str) -> subprocess.CompletedP
     )
 
 
+def command_that_prints(characters: int) -> str:
+    """Code of a command that does nothing else."""
+    return (
+        "import sys\nfrom asd.cli import main\nfrom asd.cli import status\n"
+        f"status.show_status = lambda _: print('x' * {characters}) or 0\nsys.exit(main(['status']))"
+    )
+
+
 @pytest.mark.ci
 @pytest.mark.slow
 def test_work_goes_on_where_nobody_reads_what_it_says(tmp_path: Path) -> None:
@@ -78,11 +86,7 @@ def test_work_goes_on_where_nobody_reads_what_it_says(tmp_path: Path) -> None:
 @pytest.mark.ci
 @pytest.mark.slow
 def test_a_command_whose_output_nobody_reads_ends_quietly(tmp_path: Path) -> None:
-    code = (
-        "import sys\nfrom asd.cli import main\nfrom asd.cli import status\n"
-        "status.show_status = lambda _: print('x' * 99999) or 0\nsys.exit(main(['status']))"
-    )
-    ended = run_with(code, tmp_path, "| true; exit ${PIPESTATUS[0]}")
+    ended = run_with(command_that_prints(99999), tmp_path, "| true; exit ${PIPESTATUS[0]}")
     assert (ended.returncode, ended.stderr) == (141, "")
 
 
@@ -93,12 +97,8 @@ def test_a_command_whose_output_nobody_reads_ends_quietly(tmp_path: Path) -> Non
 def test_output_without_room_is_said(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, characters: int, unbuffered: str
 ) -> None:
-    code = (
-        "import os, sys\nfrom asd.cli import main\nfrom asd.cli import status\n"
-        f"status.show_status = lambda _: print('x' * {characters}) or 0\nsys.exit(main(['status']))"
-    )
     monkeypatch.setitem(ENVIRONMENT, "PYTHONUNBUFFERED", unbuffered)
-    ended = run_with(code, tmp_path, "> /dev/full")
+    ended = run_with(command_that_prints(characters), tmp_path, "> /dev/full")
     assert (ended.returncode, ended.stderr.count("\n")) == (1, 1), ended.stderr
     assert ended.stderr.startswith("no room for what is printed (No space left on device): let standard output lead")
 
